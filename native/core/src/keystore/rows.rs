@@ -1,0 +1,209 @@
+//! The rows of a keystore: reads see every write at once, and SQLite sees them when they are flushed.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::pending::{Change, Pending, RowId, Savepoint};
+use super::table::{self, Value};
+use super::wal::Wal;
+use super::{Entity, failure};
+use crate::error::{Error, Result};
+
+/// A row of some conversation, as (scope, key, value).
+pub type ScopedRow = (Vec<u8>, Vec<u8>, Value);
+
+/// A write-back map over SQLite. Owned by one thread.
+///
+/// Writes change memory only; nothing reaches the file before [`flush`](Rows::flush) or
+/// [`flush_since`](Rows::flush_since). Reads fail with `DATABASE_IO` or `DATABASE_CORRUPT`.
+pub struct Rows {
+    connection: Connection,
+    wal: Wal,
+    pending: RefCell<Pending>,
+}
+
+impl Rows {
+    pub(super) fn over(connection: Connection) -> Self {
+        Rows {
+            wal: Wal::of(&connection),
+            connection,
+            pending: RefCell::default(),
+        }
+    }
+
+    /// The value of a row, if there is one. An empty `scope` is no conversation's.
+    pub fn get(&self, entity: Entity, scope: &[u8], key: &[u8]) -> Result<Option<Value>> {
+        let id = row_id(entity, scope, key);
+        match self.pending.borrow().of(&id) {
+            Some(change) => Ok(change.clone()),
+            None => table::value(&self.connection, &id).map_err(reading),
+        }
+    }
+
+    /// Sets the value of a row.
+    pub fn put(&self, entity: Entity, scope: &[u8], key: &[u8], value: impl Into<Value>) {
+        self.pending
+            .borrow_mut()
+            .change(row_id(entity, scope, key), Some(value.into()));
+    }
+
+    /// Deletes a row; no failure if there is none.
+    pub fn delete(&self, entity: Entity, scope: &[u8], key: &[u8]) {
+        self.pending.borrow_mut().change(row_id(entity, scope, key), None);
+    }
+
+    /// The rows of one kind in one conversation, as (key, value), ordered by key.
+    pub fn list(&self, entity: Entity, scope: &[u8]) -> Result<Vec<(Vec<u8>, Value)>> {
+        let stored = table::list(&self.connection, entity, scope).map_err(reading)?;
+        let pending = self.pending.borrow();
+        let changes = pending.from(entity, scope).take_while(|(id, _)| id.scope == scope);
+        Ok(merge(stored, changes).map(|(id, value)| (id.key, value)).collect())
+    }
+
+    /// The rows of one kind in every conversation, as (scope, key, value), ordered by scope and key.
+    pub fn list_all(&self, entity: Entity) -> Result<Vec<ScopedRow>> {
+        let stored = table::list_all(&self.connection, entity).map_err(reading)?;
+        let pending = self.pending.borrow();
+        Ok(merge(stored, pending.from(entity, &[]))
+            .map(|(id, value)| (id.scope, id.key, value))
+            .collect())
+    }
+
+    /// Deletes every row of a conversation, of all kinds but those in `keep`.
+    ///
+    /// The empty scope is no conversation: `INTERNAL_ERROR`, nothing deleted.
+    pub fn delete_scope(&self, scope: &[u8], keep: &[Entity]) -> Result<()> {
+        if scope.is_empty() {
+            return Err(Error::internal(
+                "the rows of no conversation were to be deleted as if they were one's",
+            ));
+        }
+        let mut doomed = BTreeSet::new();
+        let mut pending = self.pending.borrow_mut();
+        for &entity in Entity::ALL.iter().filter(|entity| !keep.contains(entity)) {
+            doomed.extend(table::ids(&self.connection, entity, scope).map_err(reading)?);
+            for (id, change) in pending.from(entity, scope).take_while(|(id, _)| id.scope == scope) {
+                match change {
+                    Some(_) => doomed.insert(id.clone()),
+                    None => doomed.remove(id),
+                };
+            }
+        }
+        doomed.into_iter().for_each(|id| pending.change(id, None));
+        Ok(())
+    }
+
+    /// Marks this moment, for [`rollback_to`](Rows::rollback_to). Costs nothing and need not be released.
+    pub fn savepoint(&self) -> Savepoint {
+        self.pending.borrow().savepoint()
+    }
+
+    /// Takes back what was written since and is not stored yet.
+    pub fn rollback_to(&self, savepoint: Savepoint) {
+        self.pending.borrow_mut().rollback_to(savepoint);
+    }
+
+    /// How many writes were attempted since and not taken back, stored or not.
+    pub fn writes_since(&self, savepoint: Savepoint) -> u64 {
+        self.pending.borrow().writes_since(savepoint)
+    }
+
+    /// Stores all that is pending in one SQLite commit; durable when this returns. Does nothing when nothing is pending.
+    ///
+    /// On failure everything is pending as before, to be flushed again or discarded. `DATABASE_IO` then means that the rows
+    /// are not stored, except when the disk failed at the very end: they may be found after the next open.
+    pub fn flush(&self) -> Result<()> {
+        let mut pending = self.pending.borrow_mut();
+        if !pending.is_empty() {
+            self.store(pending.changes())?;
+        }
+        pending.settle();
+        Ok(())
+    }
+
+    /// Stores now, durably and alone, the rows that were written since the savepoint, with their present values. For what
+    /// must outlive a rollback.
+    ///
+    /// They are pending no more, and going back to any savepoint, also an earlier one, leaves them as stored. What was
+    /// pending for such a row from before is part of its history and gone with it. All other rows stay as they are. On
+    /// failure nothing has changed.
+    pub fn flush_since(&self, savepoint: Savepoint) -> Result<()> {
+        let mut pending = self.pending.borrow_mut();
+        let rows = pending.rows_since(savepoint);
+        if !rows.is_empty() {
+            self.store(rows.iter().filter_map(|id| pending.of(id).map(|change| (id, change))))?;
+        }
+        pending.stored(&rows);
+        Ok(())
+    }
+
+    /// Drops all that is pending.
+    pub fn discard(&self) {
+        self.pending.borrow_mut().settle();
+    }
+
+    /// Whether anything is pending.
+    pub fn is_dirty(&self) -> bool {
+        !self.pending.borrow().is_empty()
+    }
+
+    /// Empties the write-ahead log if it holds anything, so that what was deleted or replaced is gone from the files. To be
+    /// called after a second without work. `DATABASE_IO` or `DATABASE_IN_USE` when it cannot be done now.
+    pub fn idle(&self) -> Result<()> {
+        self.wal.empty(&self.connection)
+    }
+
+    pub(super) fn close(self) -> Result<()> {
+        let emptied = self.wal.empty(&self.connection);
+        let closed = self
+            .connection
+            .close()
+            .map_err(|(_, error)| failure::sqlite("close the keystore", error));
+        emptied.and(closed)
+    }
+
+    fn store<'a>(&self, changes: impl Iterator<Item = (&'a RowId, &'a Change)>) -> Result<()> {
+        let store = || {
+            let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
+            for (id, change) in changes {
+                match change {
+                    Some(value) => table::put(&transaction, id, value)?,
+                    None => table::delete(&transaction, id)?,
+                }
+            }
+            transaction.commit()
+        };
+        store().map_err(|error| failure::sqlite("store what has changed in the keystore", error))?;
+        self.wal.committed(&self.connection);
+        Ok(())
+    }
+}
+
+fn row_id(entity: Entity, scope: &[u8], key: &[u8]) -> RowId {
+    RowId {
+        entity,
+        scope: scope.to_vec(),
+        key: key.to_vec(),
+    }
+}
+
+/// What the rows are once the changes are applied, in order.
+fn merge<'a>(
+    stored: Vec<(RowId, Value)>,
+    changes: impl Iterator<Item = (&'a RowId, &'a Change)>,
+) -> impl Iterator<Item = (RowId, Value)> {
+    let mut rows: BTreeMap<RowId, Value> = stored.into_iter().collect();
+    for (id, change) in changes {
+        match change {
+            Some(value) => rows.insert(id.clone(), value.clone()),
+            None => rows.remove(id),
+        };
+    }
+    rows.into_iter()
+}
+
+fn reading(error: rusqlite::Error) -> Error {
+    failure::sqlite("read the keystore", error)
+}

@@ -1,0 +1,137 @@
+//! The statements on rows and their seals. Each is prepared once per connection; a cached statement keeps no bound values.
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, Error, OptionalExtension, Params, Result, Row, params};
+use zeroize::Zeroizing;
+
+use super::pending::RowId;
+use super::{Entity, seal};
+
+/// The bytes of a row; wiped when dropped.
+pub type Value = Zeroizing<Vec<u8>>;
+
+pub(super) fn value(connection: &Connection, id: &RowId) -> Result<Option<Value>> {
+    let sql = "SELECT rows.value, seals.key FROM rows JOIN seals USING (id) WHERE entity = ?1 AND scope = ?2 AND rows.key = ?3";
+    connection
+        .prepare_cached(sql)?
+        .query_one(params![id.entity as u8, id.scope, id.key], unsealed)
+        .optional()
+}
+
+pub(super) fn put(connection: &Connection, id: &RowId, value: &Value) -> Result<()> {
+    let (seal, sealed) = seal::seal(value).map_err(|error| Error::ToSqlConversionFailure(Box::new(error)))?;
+    let place = match number(connection, id)? {
+        Some(number) => Some(number),
+        None => spare(connection)?,
+    };
+    let number = match place {
+        Some(number) => {
+            let sql = "UPDATE seals SET spare = 0, key = ?2 WHERE id = ?1";
+            connection.prepare_cached(sql)?.execute(params![number, *seal])?;
+            number
+        }
+        None => connection
+            .prepare_cached("INSERT INTO seals (spare, key) VALUES (0, ?1)")?
+            .insert(params![*seal])?,
+    };
+    let sql = "INSERT INTO rows (id, entity, scope, key, value) VALUES (?1, ?2, ?3, ?4, ?5)
+               ON CONFLICT (id) DO UPDATE SET value = excluded.value";
+    connection
+        .prepare_cached(sql)?
+        .execute(params![number, id.entity as u8, id.scope, id.key, sealed])
+        .map(drop)
+}
+
+pub(super) fn delete(connection: &Connection, id: &RowId) -> Result<()> {
+    let Some(number) = number(connection, id)? else {
+        return Ok(());
+    };
+    connection
+        .prepare_cached("UPDATE seals SET spare = 1, key = zeroblob(32) WHERE id = ?1")?
+        .execute([number])?;
+    connection
+        .prepare_cached("DELETE FROM rows WHERE id = ?1")?
+        .execute([number])
+        .map(drop)
+}
+
+/// The rows of one kind and conversation.
+pub(super) fn list(connection: &Connection, entity: Entity, scope: &[u8]) -> Result<Vec<(RowId, Value)>> {
+    let sql = "SELECT rows.value, seals.key, scope, rows.key FROM rows JOIN seals USING (id) WHERE entity = ?1 AND scope = ?2";
+    collect(connection, sql, params![entity as u8, scope], |row| {
+        Ok((row_id(entity, row, 2)?, unsealed(row)?))
+    })
+}
+
+/// The rows of one kind in every conversation.
+pub(super) fn list_all(connection: &Connection, entity: Entity) -> Result<Vec<(RowId, Value)>> {
+    let sql = "SELECT rows.value, seals.key, scope, rows.key FROM rows JOIN seals USING (id) WHERE entity = ?1";
+    collect(connection, sql, params![entity as u8], |row| {
+        Ok((row_id(entity, row, 2)?, unsealed(row)?))
+    })
+}
+
+/// Which rows of one kind and conversation there are; read from the index alone.
+pub(super) fn ids(connection: &Connection, entity: Entity, scope: &[u8]) -> Result<Vec<RowId>> {
+    collect(connection, IDS, params![entity as u8, scope], |row| {
+        row_id(entity, row, 0)
+    })
+}
+
+fn number(connection: &Connection, id: &RowId) -> Result<Option<i64>> {
+    let sql = "SELECT id FROM rows WHERE entity = ?1 AND scope = ?2 AND key = ?3";
+    connection
+        .prepare_cached(sql)?
+        .query_one(params![id.entity as u8, id.scope, id.key], |row| row.get(0))
+        .optional()
+}
+
+fn spare(connection: &Connection) -> Result<Option<i64>> {
+    connection.prepare_cached(SPARE)?.query_one([], |row| row.get(0)).optional()
+}
+
+fn collect<T>(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    read: impl FnMut(&Row<'_>) -> Result<T>,
+) -> Result<Vec<T>> {
+    connection.prepare_cached(sql)?.query_map(params, read)?.collect()
+}
+
+fn row_id(entity: Entity, row: &Row<'_>, column: usize) -> Result<RowId> {
+    Ok(RowId {
+        entity,
+        scope: row.get(column)?,
+        key: row.get(column + 1)?,
+    })
+}
+
+fn unsealed(row: &Row<'_>) -> Result<Value> {
+    let (sealed, seal) = (row.get_ref(0)?.as_blob()?, row.get_ref(1)?.as_blob()?);
+    seal::open(seal, sealed).map_err(|error| Error::FromSqlConversionFailure(0, Type::Blob, Box::new(error)))
+}
+
+const SPARE: &str = "SELECT id FROM seals WHERE spare LIMIT 1";
+const IDS: &str = "SELECT scope, key FROM rows WHERE entity = ?1 AND scope = ?2";
+
+#[cfg(test)]
+mod tests {
+    use super::super::connection;
+    use super::*;
+
+    #[test]
+    fn what_is_said_to_read_an_index_alone_does() {
+        let connection = connection::open_in_memory().expect("opens");
+        for sql in [SPARE, IDS] {
+            let sql = format!("EXPLAIN QUERY PLAN {sql}");
+            let mut statement = connection.prepare(&sql).expect("a statement");
+            let nulls = vec![rusqlite::types::Null; statement.parameter_count()];
+            let plan: Vec<String> = statement
+                .query_map(rusqlite::params_from_iter(nulls), |row| row.get(3))
+                .and_then(Iterator::collect)
+                .expect("a plan");
+            assert!(plan.len() == 1 && plan[0].contains("INDEX"), "{plan:?}");
+        }
+    }
+}

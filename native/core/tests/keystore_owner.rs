@@ -1,0 +1,168 @@
+//! One owner per keystore, and what is left when it is killed.
+#![allow(missing_docs, reason = "a test binary")]
+
+mod keystore_support;
+
+use std::fs;
+use std::sync::Barrier;
+use std::thread;
+
+use conclave_core::error::Code;
+use conclave_core::keystore::{Entity, Keystore};
+use keystore_support::{Folder, child, fill, key, other_key};
+
+#[test]
+fn a_second_opener_is_refused_at_once_and_first() {
+    let folder = Folder::new();
+    let alice = folder.open();
+    // The lock comes before the key: even a wrong key learns only that it is in use.
+    assert_eq!(folder.refusal(&key()), Code::DatabaseInUse);
+    assert_eq!(folder.refusal(&other_key()), Code::DatabaseInUse);
+    fill(&alice);
+    alice.close().expect("a clean close");
+    drop(folder.open());
+    folder.open();
+}
+
+#[test]
+fn a_keystore_moves_between_threads() {
+    let folder = Folder::new();
+    let alice = folder.open();
+    thread::spawn(move || fill(&alice)).join().expect("no panic");
+    assert_eq!(folder.open().rows().list_all(Entity::Tree).expect("readable").len(), 60);
+}
+
+/// The lock file comes and goes with its owner; in between nobody may slip in beside another.
+#[test]
+fn of_many_openers_at_once_one_wins_each_time() {
+    const OPENERS: usize = 4;
+    let folder = Folder::new();
+    let (start, tried) = (Barrier::new(OPENERS), Barrier::new(OPENERS));
+    let try_once = || {
+        start.wait();
+        let opened = Keystore::open(folder.database(), &key());
+        tried.wait(); // the winner holds it until all have tried
+        opened.map(drop).map_err(|error| error.code())
+    };
+    let try_often = || (0..100).map(|_| try_once()).collect::<Vec<_>>();
+    let openers = thread::scope(|scope| {
+        let openers: Vec<_> = (0..OPENERS).map(|_| scope.spawn(try_often)).collect();
+        openers
+            .into_iter()
+            .map(|opener| opener.join().expect("no panic"))
+            .collect::<Vec<_>>()
+    });
+    for round in 0..100 {
+        let (won, lost): (Vec<_>, Vec<_>) = openers.iter().map(|tries| tries[round]).partition(Result::is_ok);
+        assert_eq!(won.len(), 1, "round {round}");
+        assert!(
+            lost.iter().all(|lost| *lost == Err(Code::DatabaseInUse)),
+            "round {round}: {lost:?}"
+        );
+    }
+}
+
+#[test]
+fn the_lock_dies_with_a_killed_holder() {
+    const TEST: &str = "the_lock_dies_with_a_killed_holder";
+    if let Some(database) = child::part() {
+        let _held = Keystore::open(database, &key()).expect("opens");
+        child::say("held");
+        child::wait();
+    }
+    let folder = Folder::new();
+    let mut holder = child::start(TEST, &folder.database());
+    holder.hear("held");
+    assert_eq!(folder.refusal(&key()), Code::DatabaseInUse);
+    holder.kill();
+    assert!(
+        folder.names().contains(&"alice.db.lock".to_owned()),
+        "a killed holder cannot tidy up"
+    );
+    fill(&folder.open());
+    assert_eq!(folder.names(), ["alice.db"]);
+}
+
+#[test]
+fn what_was_flushed_survives_kills() {
+    const TEST: &str = "what_was_flushed_survives_kills";
+    if let Some(database) = child::part() {
+        let alice = Keystore::open(database, &key()).expect("opens");
+        for n in last(&alice) + 1.. {
+            alice.rows().put(Entity::Data, b"", b"last", n.to_be_bytes().to_vec());
+            alice
+                .rows()
+                .put(Entity::KnownMessage, b"team", &n.to_be_bytes(), value(n));
+            alice.rows().flush().expect("a flush");
+            child::say(&format!("stored {n}"));
+        }
+    }
+    let folder = Folder::new();
+    let mut from = 0;
+    for round in 0..12 {
+        let mut other = child::start(TEST, &folder.database());
+        let mut told: u64 = 0;
+        for _ in 0..=(round * 13) {
+            told = other.hear("stored ").parse().expect("a number");
+        }
+        for line in other.kill().lines().filter_map(|line| line.strip_prefix("stored ")) {
+            told = line.parse().unwrap_or(told); // the last line may be cut
+        }
+        let alice = folder.open();
+        let stored = last(&alice);
+        assert!(
+            stored >= told && told > from,
+            "told of {told}, found {stored}, before {from}"
+        );
+        let rows = alice.rows().list(Entity::KnownMessage, b"team").expect("readable");
+        assert_eq!(rows.len() as u64, stored, "all of a flush or nothing");
+        assert!(
+            rows.iter()
+                .zip(1..)
+                .all(|((key, row), n)| key == &u64::to_be_bytes(n) && **row == value(n))
+        );
+        from = stored;
+    }
+}
+
+#[test]
+fn a_wrong_key_changes_nothing_of_what_a_killed_owner_has_left() {
+    const TEST: &str = "a_wrong_key_changes_nothing_of_what_a_killed_owner_has_left";
+    if let Some(database) = child::part() {
+        let alice = Keystore::open(database, &key()).expect("opens");
+        fill(&alice);
+        child::say("flushed");
+        child::wait();
+    }
+    let folder = Folder::new();
+    let mut other = child::start(TEST, &folder.database());
+    other.hear("flushed");
+    other.kill();
+    // As after a copy: SQLite rebuilds the shared memory from the log.
+    fs::remove_file(folder.path().join("alice.db-shm")).expect("removed");
+    fs::remove_file(folder.path().join("alice.db.lock")).expect("removed");
+    let before = folder.files();
+    assert!(
+        before["alice.db-wal"].len() > before["alice.db"].len(),
+        "what was flushed is in the log alone"
+    );
+    assert_eq!(folder.refusal(&other_key()), Code::DatabaseKeyWrong);
+    assert!(folder.files() == before, "{:?}", folder.names());
+
+    let again = folder.open();
+    assert_eq!(again.rows().list_all(Entity::Tree).expect("readable").len(), 60);
+    assert_eq!(
+        folder.files()["alice.db-wal"].len(),
+        0,
+        "what a killed owner has left in the log has left it"
+    );
+}
+
+fn last(keystore: &Keystore) -> u64 {
+    let last = keystore.rows().get(Entity::Data, b"", b"last").expect("readable");
+    last.map_or(0, |bytes| u64::from_be_bytes(bytes[..].try_into().expect("8 bytes")))
+}
+
+fn value(n: u64) -> Vec<u8> {
+    n.to_be_bytes().repeat(1 + n as usize % 700)
+}
