@@ -1,0 +1,26 @@
+//! The cipher suites that the provider really carries (RFC 9420 section 17.1).
+
+use openmls::prelude::Ciphersuite;
+
+use crate::error::{Code, Error, Result};
+
+/// The suites on offer, by the names of RFC 9420.
+pub const CIPHER_SUITES: &[Ciphersuite] = &[
+    Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519,
+    Ciphersuite::MLS_128_DHKEMP256_AES128GCM_SHA256_P256,
+    Ciphersuite::MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519,
+];
+
+/// The suite of this RFC 9420 number; fails with `CIPHER_SUITE_UNSUPPORTED`.
+pub fn cipher_suite(number: u16) -> Result<Ciphersuite> {
+    CIPHER_SUITES
+        .iter()
+        .copied()
+        .find(|suite| u16::from(*suite) == number)
+        .ok_or_else(|| {
+            Error::new(
+                Code::CipherSuiteUnsupported,
+                format!("Cipher suite {number} is not supported. Use suite 1, 2 or 3 of RFC 9420."),
+            )
+        })
+}

@@ -1,0 +1,168 @@
+//! Conversations: MLS groups as this client takes part in them. One file per thing that is done with them.
+
+pub(crate) mod buffer;
+pub mod commit;
+mod create;
+mod encrypt;
+pub(crate) mod generations;
+mod info;
+pub mod intent;
+pub mod join;
+pub mod known;
+mod past;
+mod policy;
+pub mod receive;
+mod wipe;
+
+use openmls::prelude::{
+    GroupId, MIXED_CIPHERTEXT_WIRE_FORMAT_POLICY, MlsGroup, MlsGroupJoinConfig, SenderRatchetConfiguration,
+};
+use openmls_traits::OpenMlsProvider;
+use serde::{Deserialize, Serialize};
+
+use crate::codec::encode;
+use crate::conversation::generations::Reserved;
+use crate::credential::CredentialRow;
+use crate::error::{Code, Error, Result};
+use crate::id::check_id;
+use crate::keystore::Entity;
+use crate::limits::{FORWARD, OUT_OF_ORDER, PADDING, PAST_EPOCHS};
+use crate::provider::Provider;
+use crate::session::Session;
+
+/// What is kept of a conversation beside OpenMLS' group.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct ConversationRow {
+    pub(crate) id: Vec<u8>,
+    pub(crate) credential: Vec<u8>,
+    pub(crate) state: State,
+    /// The epoch in which this client became a member.
+    pub(crate) joined: u64,
+    /// The last epoch in which it was one; only told when removed.
+    pub(crate) last: u64,
+}
+
+/// How this client stands to a conversation.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum State {
+    /// Created with members by a commit that is not accepted yet.
+    Founding,
+    /// A member.
+    Member,
+    /// Removed: only this row is left.
+    Removed,
+}
+
+/// A conversation in hand: its row and its group, while a step changes them.
+pub(crate) struct Conversation<'a> {
+    pub(crate) provider: &'a Provider,
+    pub(crate) scope: Vec<u8>,
+    pub(crate) row: ConversationRow,
+    pub(crate) group: MlsGroup,
+    /// Where generations used inside an open transaction are counted; `None` outside one.
+    pub(crate) reserved: Option<&'a mut Reserved>,
+}
+
+impl Session {
+    /// The only way to a group. What `work` changes is written by the provider as it happens; when it fails the group is
+    /// dropped, and the step around it takes the writes back.
+    pub(crate) fn in_conversation<R>(
+        &mut self,
+        id: &[u8],
+        work: impl FnOnce(&mut Conversation<'_>) -> Result<R>,
+    ) -> Result<R> {
+        let (scope, row) = self.conversation_row(id)?;
+        if row.state == State::Removed {
+            return Err(inactive());
+        }
+        self.touch(&scope);
+        let group = match self.groups.take(&scope) {
+            Some(group) => group,
+            None => load(&self.provider, id)?,
+        };
+        let reserved = self.transaction.as_mut().map(|transaction| &mut transaction.reserved);
+        let mut conversation = Conversation {
+            provider: &self.provider,
+            scope,
+            row,
+            group,
+            reserved,
+        };
+        let result = work(&mut conversation)?;
+        let Conversation { scope, row, group, .. } = conversation;
+        if row.state != State::Removed {
+            self.groups.keep(scope, group);
+        }
+        Ok(result)
+    }
+
+    /// The scope and row of a conversation; `CONVERSATION_NOT_FOUND` where there is none.
+    pub(crate) fn conversation_row(&self, id: &[u8]) -> Result<(Vec<u8>, ConversationRow)> {
+        check_id("conversation id", id)?;
+        let scope = scope_of(id)?;
+        match self.find_row(&scope)? {
+            Some(row) => Ok((scope, row)),
+            None => Err(Error::new(
+                Code::ConversationNotFound,
+                "This client has no such conversation. Create it, or join it by a Welcome.",
+            )),
+        }
+    }
+
+    pub(crate) fn find_row(&self, scope: &[u8]) -> Result<Option<ConversationRow>> {
+        self.provider.read(Entity::Conversation, scope, &[])
+    }
+}
+
+impl Conversation<'_> {
+    pub(crate) fn epoch(&self) -> u64 {
+        self.group.epoch().as_u64()
+    }
+
+    pub(crate) fn store_row(&self) -> Result<()> {
+        self.provider.write(Entity::Conversation, &self.scope, &[], &self.row)
+    }
+
+    pub(crate) fn credential(&self) -> Result<CredentialRow> {
+        CredentialRow::load(self.provider, &self.row.credential)
+    }
+
+    /// The oldest epoch whose application messages can still be read.
+    pub(crate) fn oldest_readable(&self) -> u64 {
+        self.epoch().saturating_sub(PAST_EPOCHS).max(self.row.joined)
+    }
+
+    /// Drops what memory holds of the group and takes it from the keystore again.
+    pub(crate) fn reload(&mut self) -> Result<()> {
+        self.group = load(self.provider, &self.row.id)?;
+        Ok(())
+    }
+}
+
+/// The scope of a conversation's rows: its encoded group id.
+pub(crate) fn scope_of(id: &[u8]) -> Result<Vec<u8>> {
+    Ok(encode(&GroupId::from_slice(id))?.to_vec())
+}
+
+fn load(provider: &Provider, id: &[u8]) -> Result<MlsGroup> {
+    MlsGroup::load(provider.storage(), &GroupId::from_slice(id))?
+        .ok_or_else(|| Error::internal("a conversation has a row but no group"))
+}
+
+fn inactive() -> Error {
+    Error::new(
+        Code::ConversationInactive,
+        "This client was removed from the conversation. It can be joined again by a new Welcome.",
+    )
+}
+
+/// How groups are run: encrypted handshakes, and the windows of [`crate::limits`].
+pub(crate) fn join_config() -> MlsGroupJoinConfig {
+    MlsGroupJoinConfig::builder()
+        .wire_format_policy(MIXED_CIPHERTEXT_WIRE_FORMAT_POLICY)
+        .padding_size(PADDING)
+        .max_past_epochs(usize::try_from(PAST_EPOCHS).expect("a small number"))
+        .use_ratchet_tree_extension(true)
+        .sender_ratchet_configuration(SenderRatchetConfiguration::new(OUT_OF_ORDER, FORWARD))
+        .build()
+}

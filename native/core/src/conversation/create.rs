@@ -1,0 +1,90 @@
+//! Creating conversations.
+
+use openmls::prelude::{GroupId, MlsGroup};
+use openmls_traits::OpenMlsProvider;
+
+use crate::conversation::commit::StagedCommit;
+use crate::conversation::intent::{Intent, Invitee};
+use crate::conversation::{ConversationRow, State, join_config, scope_of};
+use crate::credential::CredentialRow;
+use crate::error::{Code, Error, Result};
+use crate::id::check_id;
+use crate::key_package::capabilities;
+use crate::session::Session;
+
+impl Session {
+    /// Creates a conversation with this client as its only member.
+    pub fn create_conversation(&mut self, id: &[u8], credential: &[u8]) -> Result<()> {
+        self.create(id, credential, State::Member)
+    }
+
+    /// Creates a conversation and stages the commit that adds these members to it. Until that is merged nothing can be sent in
+    /// it; clearing it deletes the conversation again.
+    pub fn stage_create(&mut self, id: &[u8], credential: &[u8], invitees: Vec<Invitee>) -> Result<StagedCommit> {
+        self.create(id, credential, State::Founding)?;
+        self.in_conversation(id, |conversation| {
+            let intent = Intent::Add(invitees);
+            let work = conversation.work_of(&intent, true)?;
+            let staged = conversation.stage(&intent, work)?;
+            staged.ok_or_else(|| Error::internal("a founding commit adds nobody"))
+        })
+    }
+
+    fn create(&mut self, id: &[u8], credential: &[u8], state: State) -> Result<()> {
+        check_id("conversation id", id)?;
+        let scope = scope_of(id)?;
+        self.free_scope(&scope)?;
+        let row = CredentialRow::load(&self.provider, credential)?;
+        let config = join_config();
+        let group = MlsGroup::builder()
+            .with_group_id(GroupId::from_slice(id))
+            .ciphersuite(row.suite()?)
+            .with_wire_format_policy(config.wire_format_policy())
+            .padding_size(config.padding_size())
+            .set_past_epoch_deletion_policy(openmls::group::PastEpochDeletionPolicy::MaxEpochs(
+                usize::try_from(crate::limits::PAST_EPOCHS).expect("a small number"),
+            ))
+            .use_ratchet_tree_extension(true)
+            .sender_ratchet_configuration(config.sender_ratchet_configuration().clone())
+            .with_capabilities(capabilities(self.provider.crypto()))
+            .build(&self.provider, &row.signer(&self.provider)?, row.with_key())
+            .map_err(|cause| Error::internal("the group could not be created").caused_by(cause))?;
+        self.adopt(
+            scope,
+            ConversationRow {
+                id: id.to_vec(),
+                credential: credential.to_vec(),
+                state,
+                joined: 0,
+                last: 0,
+            },
+            group,
+        )
+    }
+
+    /// Takes a new group in.
+    pub(crate) fn adopt(&mut self, scope: Vec<u8>, row: ConversationRow, group: MlsGroup) -> Result<()> {
+        self.provider
+            .write(crate::keystore::Entity::Conversation, &scope, &[], &row)?;
+        self.touch(&scope);
+        self.groups.keep(scope, group);
+        Ok(())
+    }
+
+    /// Makes sure that no conversation is in the way; what is left of one that removed this client goes.
+    pub(crate) fn free_scope(&self, scope: &[u8]) -> Result<()> {
+        match self.find_row(scope)?.map(|row| row.state) {
+            Some(State::Member | State::Founding) => Err(Error::new(
+                Code::ConversationExists,
+                "This client is a member of a conversation of that id already. Use it, or wipe() it first.",
+            )),
+            Some(State::Removed) => {
+                self.provider
+                    .rows()
+                    .delete(crate::keystore::Entity::Conversation, scope, &[]);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! No own ratchet generation is ever used twice (RFC 9420 section 6.3.1).
+//!
+//! Outside a transaction a message is stored before its bytes are handed out. Inside one the bytes are handed out first, and
+//! the transaction may be taken back or die: so generations are *reserved*, durably and in blocks, keyed by group and epoch,
+//! before they are used. When a group comes back to an epoch with fewer messages sent than reserved, the difference is
+//! *burnt*: used up by messages that nobody gets to see.
+
+use std::collections::HashMap;
+
+use openmls_traits::signatures::{Signer, SignerError};
+use openmls_traits::types::SignatureScheme;
+
+use crate::conversation::Conversation;
+use crate::error::{Error, Result};
+use crate::keystore::Entity;
+use crate::provider::Provider;
+
+/// How many generations are reserved at once. Receivers skip up to [`crate::limits::FORWARD`] in a row.
+const BLOCK: u32 = 32;
+
+/// What a transaction reserved, with the number of generations it really used.
+#[derive(Default)]
+pub(crate) struct Reserved(HashMap<(Vec<u8>, u64), u32>);
+
+impl Reserved {
+    /// The transaction is stored: what it sent is counted in the groups themselves.
+    pub(crate) fn release(self, provider: &Provider) -> Result<()> {
+        for (scope, epoch) in self.0.into_keys() {
+            provider
+                .rows()
+                .delete(Entity::Generations, &scope, &reserved_key(epoch));
+        }
+        Ok(())
+    }
+
+    /// The transaction is taken back: exactly what it used stays reserved.
+    pub(crate) fn burn(self, provider: &Provider) -> Result<()> {
+        for ((scope, epoch), used) in self.0 {
+            provider.write(Entity::Generations, &scope, &reserved_key(epoch), &used)?;
+        }
+        Ok(())
+    }
+}
+
+impl Conversation<'_> {
+    /// Burns what is reserved from before, so that the next message has a generation of its own. Answers how many were sent.
+    pub(crate) fn burn_reserved(&mut self) -> Result<u32> {
+        let (sent, reserved) = (self.sent()?, self.reserved_before()?);
+        for _ in sent..reserved {
+            self.group
+                .create_message(
+                    self.provider,
+                    &DummySigner(self.group.ciphersuite().signature_algorithm()),
+                    &[],
+                )
+                .map_err(|cause| Error::internal("a ratchet generation could not be burnt").caused_by(cause))?;
+        }
+        let sent = sent.max(reserved);
+        self.store_sent(sent)?;
+        Ok(sent)
+    }
+
+    /// Inside a transaction, makes sure that the generation after `sent` is never used again, whatever becomes of it.
+    pub(crate) fn reserve(&mut self, sent: u32) -> Result<()> {
+        if self.reserved.is_none() {
+            return Ok(());
+        }
+        if sent >= self.reserved_before()? {
+            let savepoint = self.provider.rows().savepoint();
+            let key = reserved_key(self.epoch());
+            self.provider
+                .write(Entity::Generations, &self.scope, &key, &sent.saturating_add(BLOCK))?;
+            self.provider.rows().flush_since(savepoint)?;
+        }
+        let used = (self.scope.clone(), self.epoch());
+        if let Some(reserved) = &mut self.reserved {
+            reserved.0.insert(used, sent + 1);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn store_sent(&self, sent: u32) -> Result<()> {
+        self.provider
+            .write(Entity::Generations, &self.scope, &sent_key(self.epoch()), &sent)
+    }
+
+    /// Keeps only what is needed should the group, now about to be deleted, ever come back to its present epoch.
+    pub(crate) fn leave_reservation(&self) -> Result<()> {
+        let used = self.sent()?.max(self.reserved_before()?);
+        for (key, _) in self.provider.rows().list(Entity::Generations, &self.scope)? {
+            self.provider.rows().delete(Entity::Generations, &self.scope, &key);
+        }
+        if used > 0 {
+            self.provider
+                .write(Entity::Generations, &self.scope, &reserved_key(self.epoch()), &used)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets the epochs before the present one, to which the group cannot come back.
+    pub(crate) fn prune_generations(&self) -> Result<()> {
+        let (sent, reserved) = (sent_key(self.epoch()), reserved_key(self.epoch()));
+        for (key, _) in self.provider.rows().list(Entity::Generations, &self.scope)? {
+            if key != sent && key != reserved {
+                self.provider.rows().delete(Entity::Generations, &self.scope, &key);
+            }
+        }
+        Ok(())
+    }
+
+    fn sent(&self) -> Result<u32> {
+        let count = self
+            .provider
+            .read(Entity::Generations, &self.scope, &sent_key(self.epoch()))?;
+        Ok(count.unwrap_or(0))
+    }
+
+    fn reserved_before(&self) -> Result<u32> {
+        let count = self
+            .provider
+            .read(Entity::Generations, &self.scope, &reserved_key(self.epoch()))?;
+        Ok(count.unwrap_or(0))
+    }
+}
+
+fn sent_key(epoch: u64) -> [u8; 9] {
+    key(b's', epoch)
+}
+
+fn reserved_key(epoch: u64) -> [u8; 9] {
+    key(b'r', epoch)
+}
+
+fn key(kind: u8, epoch: u64) -> [u8; 9] {
+    let mut key = [kind; 9];
+    key[1..].copy_from_slice(&epoch.to_be_bytes());
+    key
+}
+
+/// Signs messages that are thrown away; a real signature would cost ten times the rest.
+struct DummySigner(SignatureScheme);
+
+impl Signer for DummySigner {
+    fn sign(&self, _payload: &[u8]) -> std::result::Result<Vec<u8>, SignerError> {
+        Ok(vec![0; 64])
+    }
+
+    fn signature_scheme(&self) -> SignatureScheme {
+        self.0
+    }
+}

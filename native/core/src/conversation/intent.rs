@@ -1,0 +1,200 @@
+//! What the caller of a commit asked for, kept so that a lost commit can be built again at a later epoch.
+
+use openmls::prelude::{KeyPackage, LeafNodeIndex};
+use openmls_traits::OpenMlsProvider;
+use serde::{Deserialize, Serialize};
+
+use crate::conversation::Conversation;
+use crate::error::{Code, Error, Result};
+use crate::key_package::{reference_of, validated};
+use crate::limits::MAX_LIST;
+use crate::member::{Member, identity, member_at, members};
+
+/// A key package, and the client it must belong to where the caller knows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Invitee {
+    /// An MLSMessage with a KeyPackage.
+    #[serde(with = "serde_bytes")]
+    pub key_package: Vec<u8>,
+    /// The identity that its credential must carry.
+    pub client_id: Option<Vec<u8>>,
+}
+
+/// What a commit is for. Removals name leaves as they were when the caller asked, not whoever bears the name later.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Intent {
+    /// Add these clients.
+    Add(Vec<Invitee>),
+    /// Remove these members, as they were in the epoch `since`.
+    Remove {
+        /// The epoch in which the caller asked.
+        since: u64,
+        /// Whom to remove.
+        targets: Vec<Member>,
+    },
+    /// Give this client new keys.
+    Update,
+    /// Commit whatever proposals are pending.
+    PendingProposals,
+}
+
+/// The part of an intent that is left to do in the present epoch.
+#[derive(Default)]
+pub(crate) struct Work {
+    pub(crate) adds: Vec<KeyPackage>,
+    pub(crate) removes: Vec<LeafNodeIndex>,
+    pub(crate) update: bool,
+}
+
+impl Conversation<'_> {
+    /// Resolves the names of members to remove; fails with `NOT_A_MEMBER`, and for oneself.
+    pub(crate) fn intend_removal(&self, client_ids: &[Vec<u8>]) -> Result<Intent> {
+        check_list("members to remove", client_ids.len())?;
+        let all = members(&self.group);
+        let mut removed: Vec<Member> = Vec::new();
+        for client_id in client_ids {
+            let found: Vec<&Member> = all.iter().filter(|member| member.client_id == *client_id).collect();
+            if found.is_empty() {
+                return Err(Error::new(
+                    Code::NotAMember,
+                    "A client to remove is not a member of this conversation. Look at members().",
+                ));
+            }
+            if found
+                .iter()
+                .any(|member| member.leaf_index == self.group.own_leaf_index().u32())
+            {
+                return Err(Error::invalid(
+                    "A client cannot remove itself by its own commit (RFC 9420 section 12.2). Ask another member to do it.",
+                ));
+            }
+            if removed.iter().any(|member| member.client_id == *client_id) {
+                return Err(Error::invalid(
+                    "A client is named twice in the list of members to remove. Name it once.",
+                ));
+            }
+            removed.extend(found.into_iter().cloned());
+        }
+        Ok(Intent::Remove {
+            since: self.epoch(),
+            targets: removed,
+        })
+    }
+
+    /// What is left to do of an intent. `first` is the caller's own call, where a member already present is a mistake; on a
+    /// later attempt it is simply done already.
+    pub(crate) fn work_of(&self, intent: &Intent, first: bool) -> Result<Work> {
+        match intent {
+            Intent::Add(invitees) => {
+                check_list("key packages", invitees.len())?;
+                Ok(Work {
+                    adds: self.adds(invitees, first)?,
+                    ..Work::default()
+                })
+            }
+            Intent::Remove { since, targets } => Ok(Work {
+                removes: self.removes(targets, *since)?,
+                ..Work::default()
+            }),
+            Intent::Update => Ok(Work {
+                update: true,
+                ..Work::default()
+            }),
+            Intent::PendingProposals => Ok(Work::default()),
+        }
+    }
+
+    fn adds(&self, invitees: &[Invitee], first: bool) -> Result<Vec<KeyPackage>> {
+        let present = members(&self.group);
+        let mut added: Vec<KeyPackage> = Vec::new();
+        for invitee in invitees {
+            let package = validated(self.provider.crypto(), &invitee.key_package)?;
+            let client_id = identity(package.leaf_node().credential());
+            if invitee
+                .client_id
+                .as_ref()
+                .is_some_and(|expected| *expected != client_id)
+            {
+                return Err(mismatch("it belongs to another client than the one named with it"));
+            }
+            if package.ciphersuite() != self.group.ciphersuite() {
+                return Err(mismatch("it is for another cipher suite than the conversation's"));
+            }
+            let signature_key = package.leaf_node().signature_key();
+            let is_member = present
+                .iter()
+                .any(|member| member.signature_key == signature_key.as_slice());
+            if is_member && !first {
+                continue;
+            }
+            if is_member
+                || present.iter().any(|member| member.client_id == client_id)
+                || added
+                    .iter()
+                    .any(|other| identity(other.leaf_node().credential()) == client_id)
+            {
+                return Err(Error::new(
+                    Code::AlreadyMember,
+                    "A client to add is a member already, or is named twice. Leave it out; to let it in anew with another \
+                     key, remove it first.",
+                ));
+            }
+            added.push(package);
+        }
+        Ok(added)
+    }
+
+    /// The leaves of those who are still here: the same signature key, or the same leaf with the same client id. One who was
+    /// removed since and invited again is somebody the caller did not mean.
+    fn removes(&self, targets: &[Member], since: u64) -> Result<Vec<LeafNodeIndex>> {
+        let present = members(&self.group);
+        let mut leaves = Vec::new();
+        for target in targets {
+            if self.was_removed_since(target, since)? {
+                continue;
+            }
+            let by_key = present
+                .iter()
+                .find(|member| member.signature_key == target.signature_key)
+                .cloned();
+            let by_leaf = member_at(&self.group, LeafNodeIndex::new(target.leaf_index))
+                .filter(|member| member.client_id == target.client_id);
+            leaves.extend(by_key.or(by_leaf).map(|member| LeafNodeIndex::new(member.leaf_index)));
+        }
+        Ok(leaves)
+    }
+
+    /// Whom the Welcome of these additions goes to.
+    pub(crate) fn welcome_to(&self, added: &[KeyPackage]) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        added
+            .iter()
+            .map(|package| {
+                Ok((
+                    identity(package.leaf_node().credential()),
+                    reference_of(self.provider.crypto(), package)?,
+                ))
+            })
+            .collect()
+    }
+}
+
+fn check_list(what: &str, length: usize) -> Result<()> {
+    if length == 0 {
+        return Err(Error::invalid(format!(
+            "The list of {what} is empty. Name at least one."
+        )));
+    }
+    if length > MAX_LIST {
+        return Err(Error::invalid(format!(
+            "The list of {what} has {length} entries; at most {MAX_LIST} fit one commit."
+        )));
+    }
+    Ok(())
+}
+
+fn mismatch(what: &str) -> Error {
+    Error::new(
+        Code::KeyPackageMismatch,
+        format!("The key package cannot be used here: {what}. Fetch the right one."),
+    )
+}

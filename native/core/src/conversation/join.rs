@@ -1,0 +1,132 @@
+//! Joining by a Welcome (RFC 9420 section 12.4.3.1).
+
+use openmls::prelude::{MlsMessageBodyIn, MlsMessageIn, StagedWelcome, Welcome, WelcomeError};
+use openmls::schedule::psk::Psk;
+use tls_codec::DeserializeBytes;
+
+use crate::conversation::receive::{Receipt, Received};
+use crate::conversation::{ConversationRow, State, join_config, scope_of};
+use crate::error::{Code, Error, Result};
+use crate::id::check_id;
+use crate::key_package::KeyPackageRow;
+use crate::keystore::Entity;
+use crate::limits::MAX_MESSAGE;
+use crate::member::{Member, members};
+use crate::session::Session;
+
+/// A conversation just joined.
+#[derive(Clone, Debug)]
+pub struct Joined {
+    /// The conversation.
+    pub conversation_id: Vec<u8>,
+    /// Its epoch.
+    pub epoch: u64,
+    /// Everybody in it, this client too.
+    pub members: Vec<Member>,
+    /// Whether a last-resort key package was used: publish a fresh one soon, and update the keys.
+    pub last_resort: bool,
+    /// The suite of the key package that was used.
+    pub cipher_suite: u16,
+    /// What waited for this Welcome.
+    pub received: Vec<Received>,
+}
+
+impl Session {
+    /// Joins the conversation of a Welcome. The key package it used is gone with success, and stays with failure.
+    pub fn join_by_welcome(&mut self, bytes: &[u8]) -> Result<Joined> {
+        let welcome = read_welcome(bytes)?;
+        let (reference, row) = self.key_package_of(&welcome)?;
+        let builder = StagedWelcome::build_from_welcome(&self.provider, &join_config(), welcome).map_err(refused)?;
+        let processed = builder.processed_welcome();
+        let conversation_id = processed.unverified_group_info().group_id().as_slice().to_vec();
+        check_id("conversation id of the Welcome", &conversation_id)?;
+        if processed
+            .psks()
+            .iter()
+            .any(|psk| !matches!(psk.psk(), Psk::External(_)))
+        {
+            return Err(invalid("It continues another conversation, which is not supported"));
+        }
+        let scope = scope_of(&conversation_id)?;
+        self.free_scope(&scope)?;
+        // Leaves keep the lifetime of the key package they came from until their first update. That one has run out since says
+        // nothing against the member, so only key packages to be added are held to it.
+        let group = builder
+            .skip_lifetime_validation()
+            .build()
+            .and_then(|staged| staged.into_group(&self.provider))
+            .map_err(refused)?;
+        if !row.last_resort {
+            self.provider.rows().delete(Entity::KeyPackage, &[], &reference);
+        }
+        let epoch = group.epoch().as_u64();
+        let members = members(&group);
+        let conversation = ConversationRow {
+            id: conversation_id.clone(),
+            credential: row.credential,
+            state: State::Member,
+            joined: epoch,
+            last: 0,
+        };
+        self.adopt(scope, conversation, group)?;
+        let received = self.in_conversation(&conversation_id, |conversation| {
+            let mut receipt = Receipt::default();
+            conversation.replay(&mut receipt)?;
+            Ok(receipt.received)
+        })?;
+        let (last_resort, cipher_suite) = (row.last_resort, row.cipher_suite);
+        Ok(Joined {
+            conversation_id,
+            epoch,
+            members,
+            last_resort,
+            cipher_suite,
+            received,
+        })
+    }
+
+    /// The key package of this client that the Welcome is for.
+    fn key_package_of(&self, welcome: &Welcome) -> Result<(Vec<u8>, KeyPackageRow)> {
+        for secrets in welcome.secrets() {
+            let reference = secrets.new_member();
+            if let Some(row) = self.provider.read(Entity::KeyPackage, &[], reference.as_slice())? {
+                return Ok((reference.as_slice().to_vec(), row));
+            }
+        }
+        Err(without_key_package())
+    }
+}
+
+fn read_welcome(bytes: &[u8]) -> Result<Welcome> {
+    if bytes.len() > MAX_MESSAGE {
+        return Err(invalid("It is larger than any that is accepted"));
+    }
+    let message = MlsMessageIn::tls_deserialize_exact_bytes(bytes)
+        .map_err(|cause| invalid("The bytes are not an MLSMessage").caused_by(cause))?;
+    match message.extract() {
+        MlsMessageBodyIn::Welcome(welcome) => Ok(welcome),
+        _ => Err(invalid(
+            "It is another kind of MLSMessage; give group messages to receive()",
+        )),
+    }
+}
+
+fn refused(cause: WelcomeError<Error>) -> Error {
+    match cause {
+        WelcomeError::StorageError(error) => error,
+        WelcomeError::NoMatchingKeyPackage => without_key_package(),
+        cause => invalid("It is damaged, or made by a client that does not follow the protocol").caused_by(cause),
+    }
+}
+
+fn invalid(what: &str) -> Error {
+    let message = format!("The Welcome cannot be used: {what}. Nothing was changed; ask to be invited again.");
+    Error::new(Code::WelcomeInvalid, message)
+}
+
+fn without_key_package() -> Error {
+    Error::new(
+        Code::WelcomeWithoutKeyPackage,
+        "No key package that this Welcome is for is in the keystore: it was used before, or belongs to another client.          Publish new key packages and ask to be invited again.",
+    )
+}

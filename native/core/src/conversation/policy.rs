@@ -1,0 +1,116 @@
+//! What is refused although it may be well-formed, and what OpenMLS' refusals mean.
+
+use openmls::framing::errors::{MessageDecryptionError, SecretTreeError};
+use openmls::group::{MlsGroupStateError, ProcessMessageError, StageCommitError, ValidationError};
+use openmls::prelude::{CredentialType, Proposal, QueuedProposal, Sender, StagedCommit};
+
+use crate::conversation::Conversation;
+use crate::conversation::receive::{Ignored, Unreadable, WaitingFor, What};
+use crate::error::{Code, Error, Result};
+use crate::member::{identity, member_at};
+
+/// What processing a message came to.
+pub(crate) enum Verdict {
+    /// Received, or known to be of no consequence.
+    Received(What),
+    /// It may become good later.
+    Wait(WaitingFor),
+    /// It will never be good.
+    Refused(Code, &'static str),
+    /// Nothing is known about it: something local failed.
+    Failed(Error),
+}
+
+impl Verdict {
+    /// What is told of it. Waiting is told by whoever keeps the message.
+    pub(crate) fn into_what(self) -> Result<What> {
+        match self {
+            Verdict::Received(what) => Ok(what),
+            Verdict::Refused(code, reason) => Ok(What::Rejected(code, reason)),
+            Verdict::Failed(error) => Err(error),
+            Verdict::Wait(_) => Err(Error::internal("a message that has to wait was not kept")),
+        }
+    }
+}
+
+/// What a refusal by OpenMLS means.
+pub(crate) fn verdict(cause: ProcessMessageError<Error>) -> Verdict {
+    let invalid = |reason| Verdict::Refused(Code::MessageInvalid, reason);
+    match cause {
+        ProcessMessageError::StorageError(error) => Verdict::Failed(error),
+        ProcessMessageError::InvalidCommit(StageCommitError::MissingProposal) => Verdict::Wait(WaitingFor::Proposal),
+        ProcessMessageError::InvalidCommit(_) => invalid("The commit is not valid."),
+        ProcessMessageError::GroupStateError(MlsGroupStateError::UseAfterEviction) => {
+            Verdict::Received(What::Unreadable(Unreadable::Removed))
+        }
+        ProcessMessageError::ValidationError(ValidationError::UnableToDecrypt(
+            MessageDecryptionError::SecretTreeError(cause),
+        )) => match cause {
+            SecretTreeError::SecretReuseError => Verdict::Received(What::Ignored(Ignored::Duplicate)),
+            SecretTreeError::TooDistantInThePast | SecretTreeError::TooDistantInTheFuture => {
+                Verdict::Received(What::Unreadable(Unreadable::OutsideWindow))
+            }
+            _ => invalid("The message could not be decrypted."),
+        },
+        ProcessMessageError::ValidationError(ValidationError::NoPastEpochData) => {
+            Verdict::Received(What::Unreadable(Unreadable::EpochTooOld))
+        }
+        ProcessMessageError::ValidationError(ValidationError::UnableToDecrypt(_)) => {
+            invalid("The message could not be decrypted: it was damaged or forged on the way.")
+        }
+        ProcessMessageError::ValidationError(ValidationError::InvalidSignature) => {
+            invalid("The signature of the message is not its sender's.")
+        }
+        _ => invalid("The message is not valid in this conversation."),
+    }
+}
+
+impl Conversation<'_> {
+    /// Why a proposal is not stored, if it is not.
+    pub(crate) fn refuses_proposal(&self, queued: &QueuedProposal) -> Option<Verdict> {
+        let refused = |reason| Some(Verdict::Refused(Code::MessageInvalid, reason));
+        match (queued.proposal(), queued.sender()) {
+            (Proposal::Add(add), _)
+                if add.key_package().leaf_node().credential().credential_type() != CredentialType::Basic =>
+            {
+                refused("A proposal adds a client whose credential is not a basic one.")
+            }
+            (Proposal::Update(update), Sender::Member(leaf)) => {
+                let before = member_at(&self.group, *leaf)?;
+                if identity(update.leaf_node().credential()) == before.client_id {
+                    None
+                } else {
+                    refused("A member tries to take another identity.")
+                }
+            }
+            (Proposal::ReInit(_), _) => refused("The re-initialisation of a conversation is not supported."),
+            _ => None,
+        }
+    }
+
+    /// Why a commit is not merged, if it is not.
+    pub(crate) fn refuses_commit(&self, commit: &StagedCommit, sender: &Sender) -> Option<Verdict> {
+        let Sender::Member(committer) = sender else {
+            return Some(Verdict::Refused(
+                Code::MessageInvalid,
+                "Somebody tries to join by an external commit, which this conversation does not allow.",
+            ));
+        };
+        if let Some(refusal) = commit
+            .queued_proposals()
+            .find_map(|queued| self.refuses_proposal(queued))
+        {
+            return Some(refusal);
+        }
+        let before = member_at(&self.group, *committer)?;
+        let path = commit.update_path_leaf_node()?;
+        if identity(path.credential()) == before.client_id {
+            None
+        } else {
+            Some(Verdict::Refused(
+                Code::MessageInvalid,
+                "A member tries to take another identity by a commit.",
+            ))
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The thread that owns an open keystore, and the queue in front of it.
+//!
+//! Steps run one after the other, in the order they were submitted. Outside a transaction those that are waiting together are
+//! stored together: one fsync serves them all, and nobody is answered before it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use crate::error::{Code, Error, Result};
+use crate::keystore::Keystore;
+use crate::session::Session;
+
+/// How many steps share an fsync at most.
+const BATCH: usize = 256;
+/// After this long without work what was deleted leaves the files.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// The way to a keystore's thread. Dropping it ends the thread, which closes the keystore.
+pub struct Engine {
+    jobs: Sender<Job>,
+}
+
+enum Job {
+    /// Shares an fsync with its neighbours.
+    Step(Box<dyn Task>),
+    /// Opens or ends a transaction: what came before is stored first.
+    Control(Box<dyn Task>),
+    Close(Box<dyn FnOnce(Result<()>) + Send>),
+}
+
+/// Work with its answer, split so that the answer can wait for the fsync.
+trait Task: Send {
+    fn run(&mut self, session: &mut Session);
+    fn answer(self: Box<Self>, stored: Result<()>);
+}
+
+struct TypedTask<R, W, D> {
+    work: Option<W>,
+    result: Option<R>,
+    done: D,
+}
+
+impl<R, W, D> Task for TypedTask<Result<R>, W, D>
+where
+    R: Send,
+    W: FnOnce(&mut Session) -> Result<R> + Send,
+    D: FnOnce(Result<R>) + Send,
+{
+    fn run(&mut self, session: &mut Session) {
+        self.result = self.work.take().map(|work| work(session));
+    }
+
+    fn answer(self: Box<Self>, stored: Result<()>) {
+        let result = self
+            .result
+            .unwrap_or_else(|| Err(Error::internal("a step was answered before it ran")));
+        (self.done)(stored.and(result));
+    }
+}
+
+impl Engine {
+    /// Opens a keystore on a thread of its own; `done` is called there with the engine or the failure. Fails, without calling
+    /// it, when there is no thread to be had.
+    pub fn start(
+        open: impl FnOnce() -> Result<Keystore> + Send + 'static,
+        done: impl FnOnce(Result<Engine>) + Send + 'static,
+    ) -> Result<()> {
+        let work = move || match guarded(open) {
+            Ok(keystore) => {
+                let (jobs, queue) = channel();
+                done(Ok(Engine { jobs }));
+                run(Session::new(keystore), &queue);
+            }
+            Err(error) => done(Err(error)),
+        };
+        let spawned = thread::Builder::new().name("conclave".into()).spawn(work);
+        spawned
+            .map(drop)
+            .map_err(|cause| Error::internal("no thread could be started").caused_by(cause))
+    }
+
+    /// Queues a step. `done` is called on the engine's thread once what the step did is stored (inside a transaction: done), or
+    /// with the reason why nothing of it was.
+    pub fn step<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Session) -> Result<R> + Send + 'static,
+        done: impl FnOnce(Result<R>) + Send + 'static,
+    ) {
+        let work = |session: &mut Session| session.step(work);
+        self.send(Job::Step(Box::new(TypedTask {
+            work: Some(work),
+            result: None,
+            done,
+        })));
+    }
+
+    /// Queues what opens or ends a transaction.
+    pub fn control<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Session) -> Result<R> + Send + 'static,
+        done: impl FnOnce(Result<R>) + Send + 'static,
+    ) {
+        self.send(Job::Control(Box::new(TypedTask {
+            work: Some(work),
+            result: None,
+            done,
+        })));
+    }
+
+    /// Ends the engine after what was queued before. `done` is called when the files are closed and unlocked.
+    pub fn close(&self, done: impl FnOnce(Result<()>) + Send + 'static) {
+        self.send(Job::Close(Box::new(done)));
+    }
+
+    fn send(&self, job: Job) {
+        if let Err(unsent) = self.jobs.send(job) {
+            refuse(unsent.0);
+        }
+    }
+}
+
+fn run(session: Session, queue: &Receiver<Job>) {
+    let mut server = Server { session, poison: None };
+    let mut rested = false;
+    loop {
+        // Having rested, nothing is left to do until somebody calls.
+        let next = if rested {
+            queue.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            queue.recv_timeout(IDLE)
+        };
+        rested = false;
+        let (steps, barrier) = match next {
+            Ok(job) => batch(job, queue),
+            Err(RecvTimeoutError::Timeout) => {
+                // Tried again after the next work when it fails now; closing tries too, and tells.
+                let _ = guarded(|| server.session.idle());
+                rested = true;
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                let _ = guarded(|| server.session.close());
+                return;
+            }
+        };
+        server.serve(steps);
+        match barrier {
+            Some(Job::Close(done)) => {
+                let closed = guarded(|| server.session.close());
+                while let Ok(job) = queue.try_recv() {
+                    refuse(job);
+                }
+                return done(closed);
+            }
+            Some(Job::Control(mut task)) => {
+                let ran = server.run(&mut *task);
+                task.answer(ran);
+            }
+            Some(Job::Step(_)) | None => {}
+        }
+    }
+}
+
+/// The steps that are waiting together, and what comes after them: a job that is not a step.
+fn batch(first: Job, queue: &Receiver<Job>) -> (Vec<Box<dyn Task>>, Option<Job>) {
+    let mut steps = Vec::new();
+    let mut job = Some(first);
+    while let Some(next) = job {
+        match next {
+            Job::Step(step) => steps.push(step),
+            barrier => return (steps, Some(barrier)),
+        }
+        job = if steps.len() < BATCH {
+            queue.try_recv().ok()
+        } else {
+            None
+        };
+    }
+    (steps, None)
+}
+
+struct Server {
+    session: Session,
+    poison: Option<Error>,
+}
+
+impl Server {
+    /// Runs steps in order, stores what they did together, and answers them in order.
+    fn serve(&mut self, steps: Vec<Box<dyn Task>>) {
+        let mut waiting = Vec::new();
+        for mut step in steps {
+            match self.run(&mut *step) {
+                Ok(()) if self.session.in_transaction() => step.answer(Ok(())),
+                Ok(()) => waiting.push(step),
+                Err(error) => step.answer(Err(error)),
+            }
+        }
+        if waiting.is_empty() {
+            return;
+        }
+        let stored = match &self.poison {
+            Some(error) => Err(error.clone()),
+            None => guarded(|| self.session.store()),
+        };
+        for step in waiting {
+            step.answer(stored.clone());
+        }
+    }
+
+    /// Runs one task unless one before it panicked. What memory holds may then be half-done; the file is whole, since it only
+    /// has what was stored.
+    fn run(&mut self, task: &mut dyn Task) -> Result<()> {
+        if let Some(error) = &self.poison {
+            return Err(error.clone());
+        }
+        let ran = guarded(|| {
+            task.run(&mut self.session);
+            Ok(())
+        });
+        self.poison = ran.clone().err();
+        ran
+    }
+}
+
+fn refuse(job: Job) {
+    let closed = || Error::new(Code::DatabaseClosed, "The database is closed. Open it again.");
+    match job {
+        Job::Step(task) | Job::Control(task) => task.answer(Err(closed())),
+        Job::Close(done) => done(Ok(())),
+    }
+}
+
+/// Turns a panic into an error.
+fn guarded<R>(work: impl FnOnce() -> Result<R>) -> Result<R> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        Err(Error::new(
+            Code::InternalError,
+            "Something that cannot happen did, and this session cannot go on. Nothing stored is lost: close it and open it \
+             again. Please report it.",
+        ))
+    })
+}

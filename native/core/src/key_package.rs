@@ -1,0 +1,197 @@
+//! Key packages: what others need to add this client to a conversation while it is offline (RFC 9420 section 10).
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use openmls::prelude::{
+    Capabilities, Ciphersuite, ExtensionType, KeyPackage as MlsKeyPackage, KeyPackageIn, Lifetime, MlsMessageBodyIn,
+    MlsMessageIn, MlsMessageOut, OpenMlsCrypto, ProposalType, ProtocolVersion,
+};
+use openmls_traits::OpenMlsProvider;
+use serde::{Deserialize, Serialize};
+use tls_codec::{DeserializeBytes, Serialize as _};
+
+use crate::cipher_suite::cipher_suite;
+use crate::credential::CredentialRow;
+use crate::error::{Code, Error, Result};
+use crate::keystore::Entity;
+use crate::limits::{MAX_KEY_PACKAGE, MAX_LIST};
+use crate::session::Session;
+
+/// How long key packages can be used unless told otherwise: 12 weeks.
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(84 * 24 * 60 * 60);
+
+/// A key package of this client.
+#[derive(Clone, Debug)]
+pub struct KeyPackage {
+    /// The MLSMessage to publish; empty when listed.
+    pub bytes: Vec<u8>,
+    /// The KeyPackageRef (RFC 9420 section 5.2).
+    pub reference: Vec<u8>,
+    /// The suite it is for.
+    pub cipher_suite: Ciphersuite,
+    /// The end of its lifetime, in milliseconds since 1970.
+    pub not_after_ms: u64,
+    /// Whether it may be used more than once, for want of others (RFC 9420 section 16.8).
+    pub last_resort: bool,
+}
+
+/// What is kept beside OpenMLS' bundle of private keys.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct KeyPackageRow {
+    pub(crate) credential: Vec<u8>,
+    pub(crate) cipher_suite: u16,
+    pub(crate) not_after_ms: u64,
+    pub(crate) last_resort: bool,
+}
+
+/// What this client's leaves say they can do: what the provider carries, last-resort key packages, and
+/// SelfRemove proposals.
+pub(crate) fn capabilities(crypto: &impl OpenMlsCrypto) -> Capabilities {
+    let suites: Vec<Ciphersuite> = crate::cipher_suite::CIPHER_SUITES
+        .iter()
+        .copied()
+        .filter(|suite| crypto.supports(*suite).is_ok())
+        .collect();
+    Capabilities::builder()
+        .ciphersuites(suites)
+        .extensions(vec![ExtensionType::LastResort])
+        .proposals(vec![ProposalType::SelfRemove])
+        .build()
+}
+
+impl Session {
+    /// Makes key packages for a credential. Their private keys are stored before this returns, also inside a transaction that
+    /// is taken back later: bytes that were handed out can always be joined with.
+    pub fn generate_key_packages(
+        &mut self,
+        credential: &[u8],
+        count: usize,
+        lifetime: Option<Duration>,
+        last_resort: bool,
+    ) -> Result<Vec<KeyPackage>> {
+        if count == 0 || count > MAX_LIST {
+            return Err(Error::invalid(format!(
+                "Ask for 1 to {MAX_LIST} key packages at once, not {count}."
+            )));
+        }
+        let lifetime = lifetime_of(lifetime.unwrap_or(DEFAULT_LIFETIME))?;
+        let row = CredentialRow::load(&self.provider, credential)?;
+        let savepoint = self.provider.rows().savepoint();
+        // The credential goes with them: without its signature key nobody could join.
+        self.provider.write(Entity::Credential, &[], credential, &row)?;
+        let packages = (0..count)
+            .map(|_| self.generate_key_package(credential, &row, &lifetime, last_resort))
+            .collect::<Result<Vec<_>>>()?;
+        self.store_now(savepoint)?;
+        Ok(packages)
+    }
+
+    fn generate_key_package(
+        &self,
+        credential: &[u8],
+        row: &CredentialRow,
+        lifetime: &Lifetime,
+        last_resort: bool,
+    ) -> Result<KeyPackage> {
+        let suite = row.suite()?;
+        let mut builder = MlsKeyPackage::builder()
+            .key_package_lifetime(*lifetime)
+            .leaf_node_capabilities(capabilities(self.provider.crypto()));
+        if last_resort {
+            builder = builder.mark_as_last_resort();
+        }
+        let package = builder
+            .build(suite, &self.provider, &row.signer(&self.provider)?, row.with_key())
+            .map_err(|cause| Error::internal("no key package could be made").caused_by(cause))?
+            .into_key_package();
+        let reference = reference_of(self.provider.crypto(), &package)?;
+        let not_after_ms = lifetime.not_after().saturating_mul(1000);
+        let stored = KeyPackageRow {
+            credential: credential.to_vec(),
+            cipher_suite: suite.into(),
+            not_after_ms,
+            last_resort,
+        };
+        self.provider.write(Entity::KeyPackage, &[], &reference, &stored)?;
+        let bytes = MlsMessageOut::from(package)
+            .tls_serialize_detached()
+            .map_err(|cause| Error::internal("a key package could not be written").caused_by(cause))?;
+        Ok(KeyPackage {
+            bytes,
+            reference,
+            cipher_suite: suite,
+            not_after_ms,
+            last_resort,
+        })
+    }
+
+    /// All key packages whose private keys are here, without their bytes.
+    pub fn key_packages(&self) -> Result<Vec<KeyPackage>> {
+        let rows = self.provider.rows().list(Entity::KeyPackage, &[])?;
+        rows.into_iter()
+            .map(|(reference, value)| {
+                let row: KeyPackageRow = crate::codec::decode(&value)?;
+                Ok(KeyPackage {
+                    bytes: Vec::new(),
+                    reference,
+                    cipher_suite: cipher_suite(row.cipher_suite)?,
+                    not_after_ms: row.not_after_ms,
+                    last_resort: row.last_resort,
+                })
+            })
+            .collect()
+    }
+}
+
+/// A key package of somebody else, checked: framing, signatures, lifetime (RFC 9420 sections 7.2 and 10.1).
+pub(crate) fn validated(crypto: &impl OpenMlsCrypto, bytes: &[u8]) -> Result<MlsKeyPackage> {
+    let invalid = |what: &str| {
+        let message = format!("The key package cannot be used: {what}. Fetch another one of this client.");
+        Error::new(Code::KeyPackageInvalid, message)
+    };
+    if bytes.len() > MAX_KEY_PACKAGE {
+        return Err(invalid(&format!("it has more than {MAX_KEY_PACKAGE} bytes")));
+    }
+    let message = MlsMessageIn::tls_deserialize_exact_bytes(bytes)
+        .map_err(|cause| invalid("it is not an MLSMessage").caused_by(cause))?;
+    let MlsMessageBodyIn::KeyPackage(package) = message.extract() else {
+        return Err(invalid("it is another kind of MLSMessage"));
+    };
+    let package: KeyPackageIn = package;
+    let package = package
+        .validate(crypto, ProtocolVersion::Mls10)
+        .map_err(|cause| invalid("its signature, keys or lifetime are not valid").caused_by(cause))?;
+    if !package.life_time().has_acceptable_range() {
+        return Err(invalid("its lifetime is longer than three months"));
+    }
+    if package.leaf_node().credential().credential_type() != openmls::prelude::CredentialType::Basic {
+        return Err(invalid("its credential is not a basic one"));
+    }
+    Ok(package)
+}
+
+/// The KeyPackageRef.
+pub(crate) fn reference_of(crypto: &impl OpenMlsCrypto, package: &MlsKeyPackage) -> Result<Vec<u8>> {
+    let reference = package
+        .hash_ref(crypto)
+        .map_err(|cause| Error::internal("a key package could not be hashed").caused_by(cause))?;
+    Ok(reference.as_slice().to_vec())
+}
+
+/// From an hour ago, for clocks that are behind, until `lifetime` from now.
+fn lifetime_of(lifetime: Duration) -> Result<Lifetime> {
+    const SLACK: u64 = 60 * 60;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| {
+        Error::invalid("This machine's clock is before 1970. Set the clock: key packages carry their lifetime.")
+    })?;
+    let lifetime = Lifetime::init(
+        now.as_secs().saturating_sub(SLACK),
+        now.as_secs().saturating_add(lifetime.as_secs()),
+    );
+    if lifetime.not_after() <= now.as_secs() || !lifetime.has_acceptable_range() {
+        return Err(Error::invalid(
+            "The lifetime of a key package must be between one second and 84 days.",
+        ));
+    }
+    Ok(lifetime)
+}

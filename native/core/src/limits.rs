@@ -1,0 +1,32 @@
+//! How large things may be. Checked before anything is decoded.
+
+/// The largest application message, in bytes.
+pub const MAX_PLAINTEXT: usize = 16 * 1024 * 1024;
+/// The largest additional authenticated data, in bytes.
+pub const MAX_AAD: usize = 64 * 1024;
+/// The largest message, Welcome or GroupInfo from outside, in bytes.
+pub const MAX_MESSAGE: usize = 64 * 1024 * 1024;
+/// The largest key package from outside, in bytes.
+pub const MAX_KEY_PACKAGE: usize = 64 * 1024;
+/// The most members that one commit adds or removes, and the most key packages made at once.
+pub const MAX_LIST: usize = 4096;
+/// The longest key of an application value, in bytes.
+pub const MAX_DATA_KEY: usize = 1024;
+/// The largest application value, in bytes.
+pub const MAX_DATA_VALUE: usize = 1024 * 1024;
+
+/// How many epochs back application messages can still be read.
+pub const PAST_EPOCHS: u64 = 5;
+/// How many messages of one sender may arrive out of order.
+pub const OUT_OF_ORDER: u32 = 1000;
+/// How many messages of one sender may be missing before a later one.
+pub const FORWARD: u32 = 2000;
+/// Application messages are padded to a multiple of this, in bytes.
+pub const PADDING: usize = 128;
+
+/// The most entries that wait for one conversation.
+pub const MAX_BUFFERED: usize = 1000;
+/// The most bytes that wait for one conversation.
+pub const MAX_BUFFERED_BYTES: usize = 16 * 1024 * 1024;
+/// The most conversations not joined yet for which messages wait.
+pub const MAX_BUFFERED_STRANGERS: usize = 100;

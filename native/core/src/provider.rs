@@ -1,0 +1,60 @@
+//! The OpenMLS provider: RustCrypto for cryptography and randomness, the keystore for storage.
+
+use openmls_rust_crypto::RustCrypto;
+use openmls_traits::OpenMlsProvider;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::error::Result;
+use crate::keystore::{Entity, Keystore, Rows};
+use crate::storage::Storage;
+
+/// Everything OpenMLS needs from outside.
+pub(crate) struct Provider {
+    crypto: RustCrypto,
+    storage: Storage,
+}
+
+impl Provider {
+    pub(crate) fn new(keystore: Keystore) -> Self {
+        Provider {
+            crypto: RustCrypto::default(),
+            storage: Storage { keystore },
+        }
+    }
+
+    pub(crate) fn rows(&self) -> &Rows {
+        self.storage.keystore.rows()
+    }
+
+    /// The value of a row, decoded.
+    pub(crate) fn read<T: DeserializeOwned>(&self, entity: Entity, scope: &[u8], key: &[u8]) -> Result<Option<T>> {
+        self.storage.read(entity, scope, key)
+    }
+
+    /// Sets the value of a row.
+    pub(crate) fn write(&self, entity: Entity, scope: &[u8], key: &[u8], value: &impl Serialize) -> Result<()> {
+        self.storage.write(entity, scope, key, value)
+    }
+
+    pub(crate) fn into_keystore(self) -> Keystore {
+        self.storage.keystore
+    }
+}
+
+impl OpenMlsProvider for Provider {
+    type CryptoProvider = RustCrypto;
+    type RandProvider = RustCrypto;
+    type StorageProvider = Storage;
+
+    fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
+    fn crypto(&self) -> &RustCrypto {
+        &self.crypto
+    }
+
+    fn rand(&self) -> &RustCrypto {
+        &self.crypto
+    }
+}

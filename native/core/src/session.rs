@@ -1,0 +1,231 @@
+//! A client's session: its keystore, its live groups, and the rule that a step happens whole or not at all.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::conversation::generations::Reserved;
+use crate::error::{Code, Error, Result};
+use crate::groups::Groups;
+use crate::id::check_id;
+use crate::keystore::{Entity, Keystore, Savepoint};
+use crate::limits::{MAX_DATA_KEY, MAX_DATA_VALUE};
+use crate::provider::Provider;
+
+/// The state of one client. Lives on the engine thread of its keystore.
+///
+/// Every call is a *step*. Outside a transaction a step is durable once [`store`](Session::store) returned; inside one the
+/// steps wait in memory for [`commit`](Session::commit).
+pub struct Session {
+    pub(crate) provider: Provider,
+    pub(crate) groups: Groups,
+    client_id: Option<Vec<u8>>,
+    pub(crate) transaction: Option<Transaction>,
+    /// The scopes whose groups the present step took in hand.
+    touched: HashSet<Vec<u8>>,
+}
+
+/// What an open transaction has to remember to be taken back.
+#[derive(Default)]
+pub(crate) struct Transaction {
+    touched: HashSet<Vec<u8>>,
+    marks: Vec<Savepoint>,
+    pub(crate) reserved: Reserved,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ClientRow {
+    client_id: Vec<u8>,
+}
+
+const CLIENT: &[u8] = b"client";
+
+impl Session {
+    /// Takes the keystore over.
+    pub fn new(keystore: Keystore) -> Self {
+        Session {
+            provider: Provider::new(keystore),
+            groups: Groups::default(),
+            client_id: None,
+            transaction: None,
+            touched: HashSet::new(),
+        }
+    }
+
+    /// Binds the keystore to this client for good; `CLIENT_MISMATCH` when it is another one's.
+    pub fn bind(&mut self, client_id: &[u8]) -> Result<()> {
+        check_id("client id", client_id)?;
+        match self.provider.read::<ClientRow>(Entity::Meta, &[], CLIENT)? {
+            Some(row) if row.client_id != client_id => Err(Error::new(
+                Code::ClientMismatch,
+                "This keystore belongs to another client. Open the keystore of this client, or use a new file.",
+            )),
+            Some(_) => {
+                self.client_id = Some(client_id.to_vec());
+                Ok(())
+            }
+            None => {
+                let row = ClientRow {
+                    client_id: client_id.to_vec(),
+                };
+                self.provider.write(Entity::Meta, &[], CLIENT, &row)?;
+                self.client_id = Some(row.client_id);
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn client_id(&self) -> Result<&[u8]> {
+        self.client_id
+            .as_deref()
+            .ok_or_else(|| Error::internal("the keystore is not bound to a client yet"))
+    }
+
+    /// Runs one step. When it fails, nothing of it stays, and the groups it touched are loaded again when next needed.
+    pub fn step<R>(&mut self, work: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
+        let savepoint = self.provider.rows().savepoint();
+        self.touched.clear();
+        let result = work(self);
+        if result.is_err() {
+            self.provider.rows().rollback_to(savepoint);
+            for scope in &self.touched {
+                self.groups.forget(scope);
+            }
+        }
+        if let Some(transaction) = &mut self.transaction {
+            transaction.touched.extend(self.touched.drain());
+        }
+        result
+    }
+
+    pub(crate) fn touch(&mut self, scope: &[u8]) {
+        self.touched.insert(scope.to_vec());
+    }
+
+    /// Whether a transaction is open.
+    pub fn in_transaction(&self) -> bool {
+        self.transaction.is_some()
+    }
+
+    /// Opens a transaction.
+    pub fn begin(&mut self) -> Result<()> {
+        if self.transaction.is_some() {
+            return Err(Error::internal("a transaction is open already"));
+        }
+        self.transaction = Some(Transaction::default());
+        Ok(())
+    }
+
+    /// Stores what the transaction did, together. When that fails nothing of it is stored and the transaction is over.
+    pub fn commit(&mut self) -> Result<()> {
+        let transaction = self.end()?;
+        transaction.reserved.release(&self.provider)?;
+        self.store()
+    }
+
+    /// Takes back what the transaction did, except what must not be: ratchet generations whose bytes were handed out.
+    pub fn rollback(&mut self) -> Result<()> {
+        let transaction = self.end()?;
+        self.provider.rows().discard();
+        for scope in &transaction.touched {
+            self.groups.forget(scope);
+        }
+        transaction.reserved.burn(&self.provider)?;
+        self.store()
+    }
+
+    fn end(&mut self) -> Result<Transaction> {
+        self.transaction
+            .take()
+            .ok_or_else(|| Error::internal("no transaction is open"))
+    }
+
+    /// A point of the open transaction to come back to.
+    pub fn mark(&mut self) -> Result<u32> {
+        let savepoint = self.provider.rows().savepoint();
+        let transaction = self
+            .transaction
+            .as_mut()
+            .ok_or_else(|| Error::internal("no transaction is open"))?;
+        transaction.marks.push(savepoint);
+        u32::try_from(transaction.marks.len() - 1).map_err(|_| Error::internal("too many marks"))
+    }
+
+    /// Takes back what the transaction did since the mark.
+    pub fn rollback_to(&mut self, mark: u32) -> Result<()> {
+        let transaction = self
+            .transaction
+            .as_mut()
+            .ok_or_else(|| Error::internal("no transaction is open"))?;
+        let index = usize::try_from(mark).map_err(|_| Error::internal("no such mark"))?;
+        if index >= transaction.marks.len() {
+            return Err(Error::internal("no such mark"));
+        }
+        let savepoint = transaction
+            .marks
+            .drain(index..)
+            .next()
+            .ok_or_else(|| Error::internal("no such mark"))?;
+        self.provider.rows().rollback_to(savepoint);
+        for scope in &transaction.touched {
+            self.groups.forget(scope);
+        }
+        Ok(())
+    }
+
+    /// Makes the steps so far durable, with one fsync for all of them. When that fails, none of them happened.
+    pub fn store(&mut self) -> Result<()> {
+        self.provider.rows().flush().inspect_err(|_| {
+            self.provider.rows().discard();
+            self.groups.clear();
+        })
+    }
+
+    /// Makes what was written since the savepoint durable at once, whatever becomes of the transaction around it.
+    pub(crate) fn store_now(&self, savepoint: Savepoint) -> Result<()> {
+        self.provider.rows().flush_since(savepoint)
+    }
+
+    /// To be called after a second without work.
+    pub fn idle(&mut self) -> Result<()> {
+        self.provider.rows().idle()
+    }
+
+    /// Drops what was not stored, checkpoints, and gives the files up.
+    pub fn close(self) -> Result<()> {
+        self.provider.into_keystore().close()
+    }
+
+    /// Stores or deletes a small value of the application.
+    pub fn set_data(&mut self, key: &str, value: Option<&[u8]>) -> Result<()> {
+        if key.is_empty() || key.len() > MAX_DATA_KEY {
+            return Err(Error::invalid(format!(
+                "The key of a value must have 1 to {MAX_DATA_KEY} bytes of UTF-8."
+            )));
+        }
+        let keystore = self.provider.rows();
+        match value {
+            Some(value) if value.len() > MAX_DATA_VALUE => Err(Error::invalid(format!(
+                "The value has {} bytes. Keep at most {MAX_DATA_VALUE} here and larger ones in your own database.",
+                value.len()
+            ))),
+            Some(value) => {
+                keystore.put(Entity::Data, &[], key.as_bytes(), value.to_vec());
+                Ok(())
+            }
+            None => {
+                keystore.delete(Entity::Data, &[], key.as_bytes());
+                Ok(())
+            }
+        }
+    }
+
+    /// The value stored under this key.
+    pub fn data(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        Ok(self
+            .provider
+            .rows()
+            .get(Entity::Data, &[], key.as_bytes())?
+            .map(|value| value.to_vec()))
+    }
+}

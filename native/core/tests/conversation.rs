@@ -1,0 +1,436 @@
+//! Conversations from creation to removal.
+
+mod support;
+
+use conclave_core::conversation::commit::{MergeOutcome, Request};
+use conclave_core::conversation::receive::{Ignored, Unreadable, WaitingFor, What};
+use conclave_core::error::Code;
+use support::{TEAM, client, client_with, team};
+
+#[test]
+fn alice_creates_the_team_and_everybody_reads_everybody() {
+    let (mut bob, mut carol) = (client("bob"), client("carol"));
+    let mut alice = team(&mut [&mut bob, &mut carol]);
+    assert_eq!(alice.member_names(), ["alice", "bob", "carol"]);
+    assert_eq!(alice.authenticator(), bob.authenticator());
+    let hello = alice.send("hello");
+    assert_eq!(bob.read(&[&hello]), ["hello"]);
+    assert_eq!(carol.read(&[&hello]), ["hello"]);
+    let hi = bob.send("hi");
+    assert_eq!(alice.read(&[&hi]), ["hi"]);
+}
+
+#[test]
+fn every_cipher_suite_carries_a_conversation() {
+    for suite in 1..=3 {
+        let memory = || conclave_core::keystore::Keystore::in_memory().expect("memory is there");
+        let (mut alice, mut bob) = (
+            client_with("alice", suite, memory()),
+            client_with("bob", suite, memory()),
+        );
+        let credential = alice.credential.clone();
+        alice
+            .step(|session| session.create_conversation(TEAM, &credential))
+            .expect("it can be created");
+        let staged = alice.commit(Request::Add(vec![bob.invitee()]));
+        bob.join(&staged);
+        let hello = alice.send("hello");
+        assert_eq!(bob.read(&[&hello]), ["hello"], "suite {suite}");
+    }
+}
+
+#[test]
+fn nothing_can_be_sent_before_the_founding_commit_is_accepted_and_refused_it_leaves_nothing() {
+    let (mut alice, mut bob) = (client("alice"), client("bob"));
+    let credential = alice.credential.clone();
+    let invitees = vec![bob.invitee()];
+    let staged = alice
+        .step(|session| session.stage_create(TEAM, &credential, invitees))
+        .expect("it can be staged");
+    assert_eq!(
+        alice.code_of(|session| session.encrypt(TEAM, b"x", b"")),
+        Code::CommitOutcomeUnknown
+    );
+    assert_eq!(alice.session.unsettled_commits().expect("it can be read").len(), 1);
+    assert!(
+        alice
+            .step(|session| session.clear_commit(TEAM, &staged.commit_id))
+            .expect("it can be cleared")
+    );
+    assert_eq!(alice.code_of(|session| session.epoch(TEAM)), Code::ConversationNotFound);
+    assert!(alice.session.unsettled_commits().expect("it can be read").is_empty());
+}
+
+#[test]
+fn the_change_told_before_the_merge_is_what_the_merge_does() {
+    let (mut bob, mut carol, mut dave) = (client("bob"), client("carol"), client("dave"));
+    let mut alice = team(&mut [&mut bob, &mut carol]);
+    let removed = alice.commit(Request::Remove(vec![b"bob".to_vec()]));
+    assert_eq!(removed.change.removed[0].client_id, b"bob");
+    let added = alice.commit(Request::Add(vec![dave.invitee()]));
+    let member = &added.change.added[0];
+    assert_eq!(member.leaf_index, 1, "dave takes the leaf that bob left");
+    let members = alice.session.members(TEAM).expect("alice is a member");
+    assert!(members.contains(member));
+    let updated = alice.commit(Request::Update);
+    assert_eq!(updated.change.updated[0].client_id, b"alice");
+    let told = carol.receive(&[&removed.commit, &added.commit, &updated.commit]);
+    for (what, staged) in told.iter().zip([&removed, &added, &updated]) {
+        let What::Commit {
+            change,
+            own: false,
+            active: true,
+            ..
+        } = what
+        else {
+            panic!("{what:?}")
+        };
+        assert_eq!(*change, staged.change);
+    }
+}
+
+#[test]
+fn the_later_of_two_commits_is_built_again_from_its_intent() {
+    let (mut bob, mut carol, mut dave) = (client("bob"), client("carol"), client("dave"));
+    let mut alice = team(&mut [&mut bob, &mut carol]);
+    let winner = bob.commit(Request::Update);
+    let loser = carol.stage(Request::Add(vec![dave.invitee()]));
+    let receipt = carol.receipt(&[&winner.commit]);
+    assert!(!receipt.settled[0].merged);
+    assert_eq!(receipt.settled[0].commit_id, loser.commit_id);
+    let again = carol.commit(Request::Again(loser.intent.clone()));
+    assert_eq!(again.epoch, loser.epoch + 1);
+    dave.join(&again);
+    alice.receive(&[&winner.commit, &again.commit]);
+    bob.receive(&[&again.commit]);
+    assert_eq!(alice.authenticator(), dave.authenticator());
+    assert_eq!(bob.authenticator(), carol.authenticator());
+}
+
+#[test]
+fn what_an_intent_asked_for_is_not_done_twice_and_not_to_somebody_else() {
+    let (mut bob, mut carol, mut dave) = (client("bob"), client("carol"), client("dave"));
+    let mut alice = team(&mut [&mut bob, &mut carol]);
+    // Bob wants carol out; alice removes her first, and invites dave, who takes her leaf.
+    let lost = bob.stage(Request::Remove(vec![b"carol".to_vec()]));
+    let removal = alice.commit(Request::Remove(vec![b"carol".to_vec()]));
+    let invitation = alice.commit(Request::Add(vec![dave.invitee()]));
+    bob.receive(&[&removal.commit, &invitation.commit]);
+    let again = |intent: &[u8]| Request::Again(intent.to_vec());
+    assert!(
+        bob.step(|session| session.stage_commit(TEAM, again(&lost.intent)))
+            .expect("it is well-formed")
+            .is_none()
+    );
+    // The same with carol herself invited again: bob meant who she was before.
+    let lost = bob.stage(Request::Remove(vec![b"dave".to_vec()]));
+    let removal = alice.commit(Request::Remove(vec![b"dave".to_vec()]));
+    let invitation = alice.commit(Request::Add(vec![dave.invitee()]));
+    bob.receive(&[&removal.commit, &invitation.commit]);
+    assert!(
+        bob.step(|session| session.stage_commit(TEAM, again(&lost.intent)))
+            .expect("it is well-formed")
+            .is_none()
+    );
+    // Somebody whom another member added meanwhile is not added twice.
+    let mut erin = client("erin");
+    let lost = bob.stage(Request::Add(vec![erin.invitee()]));
+    let invitation = alice.commit(Request::Add(vec![erin.invitee()]));
+    bob.receive(&[&invitation.commit]);
+    assert!(
+        bob.step(|session| session.stage_commit(TEAM, again(&lost.intent)))
+            .expect("it is well-formed")
+            .is_none()
+    );
+}
+
+#[test]
+fn carol_is_removed_and_can_read_nothing_after_it() {
+    let (mut bob, mut carol) = (client("bob"), client("carol"));
+    let mut alice = team(&mut [&mut bob, &mut carol]);
+    let before = alice.send("before");
+    let removal = alice.commit(Request::Remove(vec![b"carol".to_vec()]));
+    let after = alice.send("after");
+    let told = carol.receive(&[&removal.commit, &before, &after]);
+    assert!(matches!(&told[0], What::Commit { active: false, .. }), "{told:?}");
+    assert!(matches!(told[1], What::Unreadable(Unreadable::Removed)));
+    assert!(matches!(told[2], What::Unreadable(Unreadable::Removed)));
+    assert!(!carol.session.active(TEAM).expect("a row stays"));
+    assert_eq!(carol.session.conversations().expect("they can be listed"), [TEAM]);
+    assert_eq!(
+        carol.code_of(|session| session.encrypt(TEAM, b"x", b"")),
+        Code::ConversationInactive
+    );
+    // She can be invited again.
+    let back = alice.commit(Request::Add(vec![carol.invitee()]));
+    carol.join(&back);
+    bob.receive(&[&removal.commit, &back.commit]);
+    let welcome_back = bob.send("welcome back");
+    assert_eq!(carol.read(&[&welcome_back]), ["welcome back"]);
+}
+
+#[test]
+fn a_late_message_shows_its_sender_as_it_was() {
+    let (mut bob, mut carol, mut dave) = (client("bob"), client("carol"), client("dave"));
+    let mut alice = team(&mut [&mut bob, &mut carol]);
+    let late = bob.send("late");
+    let removal = alice.commit(Request::Remove(vec![b"bob".to_vec()]));
+    let invitation = alice.commit(Request::Add(vec![dave.invitee()]));
+    let told = carol.receive(&[&removal.commit, &invitation.commit, &late]);
+    let What::Message { sender, plaintext, .. } = &told[2] else {
+        panic!("{told:?}")
+    };
+    assert_eq!(
+        (sender.client_id.as_slice(), plaintext.as_slice()),
+        (&b"bob"[..], &b"late"[..])
+    );
+}
+
+#[test]
+fn own_messages_come_back_without_harm() {
+    let (mut bob, mut carol) = (client("bob"), client("carol"));
+    let mut alice = team(&mut [&mut bob, &mut carol]);
+    let hello = alice.send("hello");
+    assert!(matches!(alice.receive(&[&hello])[0], What::Ignored(Ignored::Own)));
+    // The echo of a commit settles it before the answer does.
+    let staged = alice.stage(Request::Update);
+    let receipt = alice.receipt(&[&staged.commit]);
+    assert!(receipt.settled[0].merged);
+    assert!(matches!(&receipt.received[0].what, What::Commit { own: true, .. }));
+    let merged = alice
+        .step(|session| session.merge_commit(TEAM, &staged.commit_id))
+        .expect("it was merged before");
+    assert_eq!(merged.outcome, MergeOutcome::Before);
+    // And in the usual order.
+    let staged = alice.commit(Request::Update);
+    assert!(matches!(
+        alice.receive(&[&staged.commit])[0],
+        What::Ignored(Ignored::Own)
+    ));
+}
+
+#[test]
+fn a_server_that_contradicts_itself_is_told_so() {
+    let (mut bob, mut carol) = (client("bob"), client("carol"));
+    let mut alice = team(&mut [&mut bob, &mut carol]);
+    let refused = alice.stage(Request::Update);
+    assert!(
+        alice
+            .step(|session| session.clear_commit(TEAM, &refused.commit_id))
+            .expect("it can be cleared")
+    );
+    assert!(matches!(
+        alice.receive(&[&refused.commit])[0],
+        What::Rejected(Code::StateDiverged, _)
+    ));
+    let lost = alice.stage(Request::Update);
+    let winner = bob.commit(Request::Update);
+    alice.receive(&[&winner.commit]);
+    let merged = alice
+        .step(|session| session.merge_commit(TEAM, &lost.commit_id))
+        .expect("it is told");
+    assert_eq!(merged.outcome, MergeOutcome::Lost);
+    assert!(matches!(
+        alice.receive(&[&lost.commit])[0],
+        What::Rejected(Code::StateDiverged, _)
+    ));
+}
+
+#[test]
+fn early_messages_wait_and_are_received_in_their_order() {
+    let (mut bob, mut carol) = (client("bob"), client("carol"));
+    let mut alice = team(&mut [&mut bob, &mut carol]);
+    let first = alice.commit(Request::Update);
+    let one = alice.send("one");
+    let second = alice.commit(Request::Update);
+    let two = alice.send("two");
+    let told = bob.receive(&[&two, &second.commit, &one]);
+    assert!(
+        told.iter().all(|what| matches!(
+            what,
+            What::Waiting {
+                on: WaitingFor::Commit,
+                ..
+            }
+        )),
+        "{told:?}"
+    );
+    assert!(
+        matches!(bob.receive(&[&two])[0], What::Waiting { count: 3, .. }),
+        "a second copy takes no room"
+    );
+    let told = bob.receipt(&[&first.commit]);
+    assert_eq!(support::texts(&told.received), ["one", "two"]);
+    assert_eq!(bob.epoch(), alice.epoch());
+}
+
+#[test]
+fn messages_before_their_welcome_wait_for_it() {
+    let (mut bob, mut carol) = (client("bob"), client("carol"));
+    let mut alice = team(&mut [&mut bob]);
+    let staged = alice.commit(Request::Add(vec![carol.invitee()]));
+    let early = alice.send("welcome");
+    assert!(matches!(
+        carol.receive(&[&early])[0],
+        What::Waiting {
+            on: WaitingFor::Welcome,
+            ..
+        }
+    ));
+    let welcome = staged.welcome.clone().expect("carol is added");
+    let joined = carol
+        .step(|session| session.join_by_welcome(&welcome))
+        .expect("it is good");
+    assert_eq!(support::texts(&joined.received), ["welcome"]);
+}
+
+#[test]
+fn what_was_tampered_with_leaves_no_trace() {
+    let (mut bob, mut carol) = (client("bob"), client("carol"));
+    let mut alice = team(&mut [&mut bob, &mut carol]);
+    let genuine = alice.send("genuine");
+    for position in [0, 10, genuine.len() / 2, genuine.len() - 1] {
+        let mut tampered = genuine.clone();
+        tampered[position] ^= 0x40;
+        let told = bob.receive(&[&tampered]);
+        assert!(!matches!(told[0], What::Message { .. }), "{told:?}");
+    }
+    for length in 0..genuine.len() {
+        assert!(matches!(
+            bob.receive(&[&genuine[..length]])[0],
+            What::Rejected(Code::MessageInvalid, _)
+        ));
+    }
+    assert_eq!(bob.read(&[&genuine]), ["genuine"]);
+    assert!(matches!(bob.receive(&[&genuine])[0], What::Ignored(Ignored::Duplicate)));
+    let staged = alice.stage(Request::Update);
+    let mut tampered = staged.commit.clone();
+    *tampered.last_mut().expect("it has bytes") ^= 1;
+    assert!(matches!(
+        bob.receive(&[&tampered])[0],
+        What::Rejected(Code::MessageInvalid, _)
+    ));
+    assert!(matches!(bob.receive(&[&staged.commit])[0], What::Commit { .. }));
+}
+
+#[test]
+fn a_damaged_welcome_leaves_the_key_package_in_place() {
+    let mut bob = client("bob");
+    let mut alice = team(&mut [&mut bob]);
+    let mut carol = client("carol");
+    let staged = alice.commit(Request::Add(vec![carol.invitee()]));
+    let welcome = staged.welcome.clone().expect("carol is added");
+    let mut damaged = welcome.to_vec();
+    *damaged.last_mut().expect("it has bytes") ^= 1;
+    assert_eq!(
+        carol.code_of(|session| session.join_by_welcome(&damaged)),
+        Code::WelcomeInvalid
+    );
+    carol.join(&staged);
+    assert_eq!(
+        carol.code_of(|session| session.join_by_welcome(&welcome)),
+        Code::WelcomeWithoutKeyPackage
+    );
+    assert!(carol.session.key_packages().expect("they can be listed").is_empty());
+}
+
+#[test]
+fn a_last_resort_key_package_can_be_joined_with_twice() {
+    let mut alice = client("alice");
+    let mut bob = client("bob");
+    let credential = bob.credential.clone();
+    let package = bob
+        .step(|session| session.generate_key_packages(&credential, 1, None, true))
+        .expect("it can be made")
+        .remove(0);
+    let credential = alice.credential.clone();
+    for id in [&b"one"[..], b"two"] {
+        let invitee = conclave_core::conversation::intent::Invitee {
+            key_package: package.bytes.clone(),
+            client_id: None,
+        };
+        let staged = alice
+            .step(|session| session.stage_create(id, &credential, vec![invitee]))
+            .expect("bob can be added");
+        alice
+            .step(|session| session.merge_commit(id, &staged.commit_id))
+            .expect("it can be merged");
+        let welcome = staged.welcome.expect("bob is added");
+        let joined = bob
+            .step(|session| session.join_by_welcome(&welcome))
+            .expect("it is good");
+        assert!(joined.last_resort);
+    }
+    assert_eq!(bob.session.key_packages().expect("they can be listed").len(), 1);
+}
+
+#[test]
+fn bad_input_is_refused_with_a_code_and_changes_nothing() {
+    let (mut bob, mut carol) = (client("bob"), client("carol"));
+    let mut alice = team(&mut [&mut bob]);
+    let before = alice.authenticator();
+    let mut stage = |request: Request| alice.code_of(|session| session.stage_commit(TEAM, request));
+    assert_eq!(stage(Request::Add(vec![])), Code::InvalidArgument);
+    assert_eq!(stage(Request::Remove(vec![])), Code::InvalidArgument);
+    assert_eq!(stage(Request::Remove(vec![b"nobody".to_vec()])), Code::NotAMember);
+    assert_eq!(stage(Request::Remove(vec![b"alice".to_vec()])), Code::InvalidArgument);
+    assert_eq!(
+        stage(Request::Remove(vec![b"bob".to_vec(), b"bob".to_vec()])),
+        Code::InvalidArgument
+    );
+    assert_eq!(stage(Request::Add(vec![bob.invitee()])), Code::AlreadyMember);
+    assert_eq!(
+        stage(Request::Add(vec![carol.invitee(), carol.invitee()])),
+        Code::AlreadyMember
+    );
+    let mut wrong = carol.invitee();
+    wrong.client_id = Some(b"dave".to_vec());
+    assert_eq!(stage(Request::Add(vec![wrong])), Code::KeyPackageMismatch);
+    let mut damaged = carol.invitee();
+    *damaged.key_package.last_mut().expect("it has bytes") ^= 1;
+    assert_eq!(stage(Request::Add(vec![damaged])), Code::KeyPackageInvalid);
+    let memory = conclave_core::keystore::Keystore::in_memory().expect("memory is there");
+    let mut dave = client_with("dave", 2, memory);
+    assert_eq!(stage(Request::Add(vec![dave.invitee()])), Code::KeyPackageMismatch);
+    let credential = alice.credential.clone();
+    assert_eq!(
+        alice.code_of(|session| session.create_conversation(TEAM, &credential)),
+        Code::ConversationExists
+    );
+    assert_eq!(
+        alice.code_of(|session| session.create_conversation(b"", &credential)),
+        Code::InvalidArgument
+    );
+    assert_eq!(
+        alice.code_of(|session| session.create_conversation(b"x", b"?")),
+        Code::CredentialNotFound
+    );
+    assert_eq!(
+        alice.code_of(|session| session.export_secret(TEAM, "x", b"", 0)),
+        Code::InvalidArgument
+    );
+    assert_eq!(
+        alice.code_of(|session| session.encrypt(b"other", b"", b"")),
+        Code::ConversationNotFound
+    );
+    assert_eq!(alice.authenticator(), before);
+    let hello = alice.send("hello");
+    assert_eq!(bob.read(&[&hello]), ["hello"]);
+}
+
+#[test]
+fn a_wiped_conversation_leaves_no_row_of_its_own() {
+    let mut bob = client("bob");
+    let mut alice = team(&mut [&mut bob]);
+    alice.stage(Request::Update);
+    alice.step(|session| session.wipe(TEAM)).expect("it can be wiped");
+    assert!(alice.session.conversations().expect("they can be listed").is_empty());
+    assert!(
+        alice
+            .session
+            .unsettled_commits()
+            .expect("they can be listed")
+            .is_empty()
+    );
+    assert_eq!(alice.code_of(|session| session.epoch(TEAM)), Code::ConversationNotFound);
+}
