@@ -1,0 +1,5 @@
+//! Tells Cargo how an addon is linked on each platform.
+
+fn main() {
+    napi_build::setup();
+}

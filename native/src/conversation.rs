@@ -1,0 +1,171 @@
+//! Creating and joining conversations, sending, and what can be asked about them.
+
+use conclave_core::conversation::join::Joined;
+use conclave_core::error::Error;
+use conclave_core::id::display_id;
+use napi::Env;
+use napi::bindgen_prelude::{BigInt, Object};
+use napi_derive::napi;
+
+use crate::bytes::Uint8Array;
+use crate::commit::{NativeInvitee, NativeStagedCommit};
+use crate::credential::reference;
+use crate::database::NativeDatabase;
+use crate::member::{NativeMember, converted};
+use crate::receive::NativeReceived;
+
+/// A conversation just joined.
+#[napi(object, object_from_js = false)]
+pub struct NativeJoined {
+    pub conversation_id: String,
+    pub epoch: BigInt,
+    pub members: Vec<NativeMember>,
+    pub last_resort: bool,
+    pub cipher_suite: u16,
+    pub received: Vec<NativeReceived>,
+}
+
+impl From<Joined> for NativeJoined {
+    fn from(joined: Joined) -> Self {
+        NativeJoined {
+            conversation_id: display_id(&joined.conversation_id),
+            epoch: joined.epoch.into(),
+            members: converted(joined.members),
+            last_resort: joined.last_resort,
+            cipher_suite: joined.cipher_suite,
+            received: converted(joined.received),
+        }
+    }
+}
+
+#[napi]
+impl NativeDatabase {
+    /// Creates a conversation with this client alone.
+    #[napi(ts_return_type = "Promise<void>", catch_unwind)]
+    pub fn create_conversation<'env>(
+        &self,
+        env: &'env Env,
+        id: Uint8Array,
+        credential_ref: String,
+    ) -> napi::Result<Object<'env>> {
+        self.step(
+            env,
+            move |session| session.create_conversation(&id.0, &reference(&credential_ref)?),
+            |()| (),
+        )
+    }
+
+    /// Creates a conversation and stages the commit that founds it.
+    #[napi(ts_return_type = "Promise<NativeStagedCommit>", catch_unwind)]
+    pub fn stage_create<'env>(
+        &self,
+        env: &'env Env,
+        id: Uint8Array,
+        credential_ref: String,
+        invitees: Vec<NativeInvitee>,
+    ) -> napi::Result<Object<'env>> {
+        self.step(
+            env,
+            move |session| session.stage_create(&id.0, &reference(&credential_ref)?, converted(invitees)),
+            NativeStagedCommit::from,
+        )
+    }
+
+    /// Joins by a Welcome.
+    #[napi(ts_return_type = "Promise<NativeJoined>", catch_unwind)]
+    pub fn join_by_welcome<'env>(&self, env: &'env Env, welcome: Uint8Array) -> napi::Result<Object<'env>> {
+        self.step(
+            env,
+            move |session| session.join_by_welcome(&welcome.0),
+            NativeJoined::from,
+        )
+    }
+
+    /// Encrypts an application message.
+    #[napi(ts_return_type = "Promise<Uint8Array>", catch_unwind)]
+    pub fn encrypt<'env>(
+        &self,
+        env: &'env Env,
+        id: Uint8Array,
+        plaintext: Uint8Array,
+        aad: Option<Uint8Array>,
+    ) -> napi::Result<Object<'env>> {
+        self.step(
+            env,
+            move |session| session.encrypt(&id.0, &plaintext.0, aad.as_ref().map_or(&[], |aad| &aad.0)),
+            Uint8Array,
+        )
+    }
+
+    /// The present epoch.
+    #[napi(ts_return_type = "Promise<bigint>", catch_unwind)]
+    pub fn epoch<'env>(&self, env: &'env Env, id: Uint8Array) -> napi::Result<Object<'env>> {
+        self.step(env, move |session| session.epoch(&id.0), BigInt::from)
+    }
+
+    /// Everybody in the conversation.
+    #[napi(ts_return_type = "Promise<Array<NativeMember>>", catch_unwind)]
+    pub fn members<'env>(&self, env: &'env Env, id: Uint8Array) -> napi::Result<Object<'env>> {
+        self.step(env, move |session| session.members(&id.0), converted::<_, NativeMember>)
+    }
+
+    /// Whether this client is a member.
+    #[napi(ts_return_type = "Promise<boolean>", catch_unwind)]
+    pub fn active<'env>(&self, env: &'env Env, id: Uint8Array) -> napi::Result<Object<'env>> {
+        self.step(env, move |session| session.active(&id.0), |active| active)
+    }
+
+    /// The oldest epoch whose messages can still be read.
+    #[napi(ts_return_type = "Promise<bigint>", catch_unwind)]
+    pub fn oldest_readable_epoch<'env>(&self, env: &'env Env, id: Uint8Array) -> napi::Result<Object<'env>> {
+        self.step(env, move |session| session.oldest_readable_epoch(&id.0), BigInt::from)
+    }
+
+    /// The GroupInfo of the present epoch.
+    #[napi(ts_return_type = "Promise<Uint8Array>", catch_unwind)]
+    pub fn group_info<'env>(&self, env: &'env Env, id: Uint8Array) -> napi::Result<Object<'env>> {
+        self.step(env, move |session| session.group_info(&id.0), Uint8Array)
+    }
+
+    /// A secret that all members can derive.
+    #[napi(ts_return_type = "Promise<Uint8Array>", catch_unwind)]
+    pub fn export_secret<'env>(
+        &self,
+        env: &'env Env,
+        id: Uint8Array,
+        label: String,
+        context: Uint8Array,
+        length: u32,
+    ) -> napi::Result<Object<'env>> {
+        self.step(
+            env,
+            move |session| {
+                let length = usize::try_from(length).map_err(|_| Error::invalid("That is too long a secret."))?;
+                session.export_secret(&id.0, &label, &context.0, length)
+            },
+            Uint8Array,
+        )
+    }
+
+    /// The epoch authenticator.
+    #[napi(ts_return_type = "Promise<Uint8Array>", catch_unwind)]
+    pub fn epoch_authenticator<'env>(&self, env: &'env Env, id: Uint8Array) -> napi::Result<Object<'env>> {
+        self.step(env, move |session| session.epoch_authenticator(&id.0), Uint8Array)
+    }
+
+    /// The ids of all conversations.
+    #[napi(ts_return_type = "Promise<Array<string>>", catch_unwind)]
+    pub fn conversations<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
+        self.step(
+            env,
+            |session| session.conversations(),
+            |ids| ids.iter().map(|id| display_id(id)).collect::<Vec<_>>(),
+        )
+    }
+
+    /// Deletes a conversation here.
+    #[napi(ts_return_type = "Promise<void>", catch_unwind)]
+    pub fn wipe<'env>(&self, env: &'env Env, id: Uint8Array) -> napi::Result<Object<'env>> {
+        self.step(env, move |session| session.wipe(&id.0), |()| ())
+    }
+}

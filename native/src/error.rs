@@ -1,0 +1,20 @@
+//! Core errors as JavaScript sees them: an `Error` with `code` and `details`, plain data for `fromNative()` in lib/errors.ts.
+
+use conclave_core::error::Error;
+use napi::bindgen_prelude::{JsObjectValue, Object};
+use napi::{Env, JsValue};
+
+/// The rejection for a core error. Must be made on the JavaScript thread.
+pub(crate) fn rejection(env: &Env, error: &Error) -> napi::Error {
+    let build = || -> napi::Result<napi::Error> {
+        let mut object = env.create_error(napi::Error::from_reason(error.to_string()))?;
+        object.set_named_property("code", error.code().as_str())?;
+        if let Some(epoch) = error.epoch() {
+            let mut details = Object::new(env)?;
+            details.set_named_property("epoch", epoch.to_string())?;
+            object.set_named_property("details", details)?;
+        }
+        Ok(napi::Error::from(object.to_unknown()))
+    };
+    build().unwrap_or_else(|failure| failure)
+}

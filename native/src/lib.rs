@@ -1,0 +1,25 @@
+//! The bridge between Node and `conclave-core`: every method converts, queues one core step, and converts back.
+//!
+//! It is not API. `lib/native.ts` is its only caller, and what people use is made in `lib/`.
+
+#![allow(unreachable_pub, reason = "what napi exports is reached from JavaScript")]
+
+mod bytes;
+mod commit;
+mod conversation;
+mod credential;
+mod database;
+mod error;
+mod inspect;
+mod key_package;
+mod member;
+mod promise;
+mod receive;
+
+use napi_derive::napi;
+
+/// The version of the package that this binary belongs to.
+#[napi(catch_unwind)]
+pub fn native_version() -> String {
+    env!("CARGO_PKG_VERSION").to_owned()
+}
