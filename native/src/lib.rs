@@ -2,6 +2,7 @@
 //!
 //! It is not API. `lib/native.ts` is its only caller, and what people use is made in `lib/`.
 
+#![cfg_attr(test, allow(dead_code, reason = "napi registers nothing in test builds"))]
 #![allow(unreachable_pub, reason = "what napi exports is reached from JavaScript")]
 
 mod bytes;

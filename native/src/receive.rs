@@ -1,7 +1,8 @@
 //! Receiving.
 
 use conclave_core::conversation::commit::Settled;
-use conclave_core::conversation::receive::{Ignored, Receipt, ReceiveOptions, Received, Unreadable, WaitingFor, What};
+use conclave_core::conversation::receive::ReceiveOptions;
+use conclave_core::conversation::received::{Ignored, Receipt, Received, Unreadable, WaitingFor, What};
 use conclave_core::id::{display_id, hex};
 use napi::Env;
 use napi::bindgen_prelude::{BigInt, Object};

@@ -4,6 +4,7 @@ pub(crate) mod buffer;
 pub mod commit;
 mod create;
 mod encrypt;
+mod framed;
 pub(crate) mod generations;
 mod info;
 pub mod intent;
@@ -12,6 +13,8 @@ pub mod known;
 mod past;
 mod policy;
 pub mod receive;
+pub mod received;
+mod stage;
 mod wipe;
 
 use openmls::prelude::{

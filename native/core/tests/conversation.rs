@@ -3,7 +3,7 @@
 mod support;
 
 use conclave_core::conversation::commit::{MergeOutcome, Request};
-use conclave_core::conversation::receive::{Ignored, Unreadable, WaitingFor, What};
+use conclave_core::conversation::received::{Ignored, Unreadable, WaitingFor, What};
 use conclave_core::error::Code;
 use support::{TEAM, client, client_with, team};
 

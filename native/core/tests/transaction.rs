@@ -3,7 +3,7 @@
 mod support;
 
 use conclave_core::conversation::commit::Request;
-use conclave_core::conversation::receive::What;
+use conclave_core::conversation::received::What;
 use conclave_core::error::Code;
 use conclave_core::keystore::{DatabaseKey, Keystore};
 use support::{Client, TEAM, client, client_with, team, texts};

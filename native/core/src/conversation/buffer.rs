@@ -7,10 +7,11 @@ use openmls::prelude::ContentType;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::decode;
-use crate::conversation::commit::now_ms;
+use crate::conversation::framed::{Framed, frame};
 use crate::conversation::known::MessageId;
 use crate::conversation::policy::Verdict;
-use crate::conversation::receive::{Framed, Receipt, Received, Unreadable, WaitingFor, What, frame};
+use crate::conversation::received::{Receipt, Received, Unreadable, WaitingFor, What};
+use crate::conversation::stage::now_ms;
 use crate::conversation::{Conversation, State};
 use crate::error::{Error, Result};
 use crate::keystore::Entity;

@@ -45,7 +45,7 @@ impl Session {
                 usize::try_from(crate::limits::PAST_EPOCHS).expect("a small number"),
             ))
             .use_ratchet_tree_extension(true)
-            .sender_ratchet_configuration(config.sender_ratchet_configuration().clone())
+            .sender_ratchet_configuration(*config.sender_ratchet_configuration())
             .with_capabilities(capabilities(self.provider.crypto()))
             .build(&self.provider, &row.signer(&self.provider)?, row.with_key())
             .map_err(|cause| Error::internal("the group could not be created").caused_by(cause))?;

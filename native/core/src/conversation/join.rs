@@ -4,7 +4,7 @@ use openmls::prelude::{MlsMessageBodyIn, MlsMessageIn, StagedWelcome, Welcome, W
 use openmls::schedule::psk::Psk;
 use tls_codec::DeserializeBytes;
 
-use crate::conversation::receive::{Receipt, Received};
+use crate::conversation::received::{Receipt, Received};
 use crate::conversation::{ConversationRow, State, join_config, scope_of};
 use crate::error::{Code, Error, Result};
 use crate::id::check_id;

@@ -5,7 +5,7 @@ use openmls::group::{MlsGroupStateError, ProcessMessageError, StageCommitError, 
 use openmls::prelude::{CredentialType, Proposal, QueuedProposal, Sender, StagedCommit};
 
 use crate::conversation::Conversation;
-use crate::conversation::receive::{Ignored, Unreadable, WaitingFor, What};
+use crate::conversation::received::{Ignored, Unreadable, WaitingFor, What};
 use crate::error::{Code, Error, Result};
 use crate::member::{identity, member_at};
 

@@ -2,119 +2,18 @@
 //!
 //! What is rejected leaves no trace. What cannot be judged yet waits in the buffer (`buffer.rs`).
 
-use openmls::prelude::{
-    ContentType, MlsMessageBodyIn, MlsMessageIn, ProcessedMessage, ProcessedMessageContent, ProtocolMessage, Sender,
-};
+use openmls::prelude::{ContentType, ProcessedMessage, ProcessedMessageContent, Sender};
 use openmls_traits::OpenMlsProvider;
-use tls_codec::DeserializeBytes;
 
 use crate::conversation::commit::{Settled, StagedCommit};
-use crate::conversation::known::{Fate, MessageId, message_id};
+use crate::conversation::framed::{Framed, frame};
+use crate::conversation::known::{Fate, message_id};
 use crate::conversation::policy::{Verdict, verdict};
+use crate::conversation::received::{Ignored, Receipt, Received, Unreadable, WaitingFor, What};
 use crate::conversation::{Conversation, State, scope_of};
 use crate::error::{Code, Error, Result};
-use crate::limits::MAX_MESSAGE;
-use crate::member::{Change, Member, change_of_commit, change_of_proposals, member_at, members};
+use crate::member::{Member, change_of_commit, change_of_proposals, member_at, members};
 use crate::session::Session;
-
-/// One thing that came of receiving.
-#[derive(Clone, Debug)]
-pub struct Received {
-    /// SHA-256 of the message.
-    pub message_id: MessageId,
-    /// The conversation, where the message names one that counts.
-    pub conversation_id: Option<Vec<u8>>,
-    /// The epoch of the message.
-    pub epoch: u64,
-    /// What it was.
-    pub what: What,
-}
-
-/// What a received message was.
-#[derive(Clone, Debug)]
-pub enum What {
-    /// A Welcome; it is not joined yet.
-    Welcome,
-    /// Tampered, forged or against policy. It left no trace.
-    Rejected(Code, &'static str),
-    /// An application message.
-    Message {
-        /// Who sent it, as it was in the message's epoch.
-        sender: Member,
-        /// What was sent.
-        plaintext: Vec<u8>,
-        /// What was sent along authenticated but not encrypted.
-        aad: Vec<u8>,
-    },
-    /// A commit, merged.
-    Commit {
-        /// Who committed; `None` for somebody from outside.
-        by: Option<Member>,
-        /// Whether it is this client's own, come back.
-        own: bool,
-        /// What it changed.
-        change: Change,
-        /// False when it removed this client.
-        active: bool,
-    },
-    /// A proposal, which waits for a commit.
-    Proposal {
-        /// Who proposes; `None` for somebody from outside.
-        by: Option<Member>,
-        /// What it would change.
-        change: Change,
-        /// When this client should commit it unless another member did, so that not all do at once.
-        commit_after_ms: u32,
-    },
-    /// Kept until something else arrives.
-    Waiting {
-        /// What it waits for.
-        on: WaitingFor,
-        /// When it came, in milliseconds since 1970.
-        since_ms: u64,
-        /// How many messages of this conversation wait now.
-        count: usize,
-    },
-    /// Nothing was lost.
-    Ignored(Ignored),
-    /// Lost for good.
-    Unreadable(Unreadable),
-}
-
-/// What a kept message waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum WaitingFor {
-    /// The commit that begins its epoch.
-    Commit,
-    /// A proposal that it commits.
-    Proposal,
-    /// The Welcome of its conversation.
-    Welcome,
-}
-
-/// Why a message was ignored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ignored {
-    /// It was received before.
-    Duplicate,
-    /// This client sent it.
-    Own,
-    /// A proposal or commit of an epoch gone by.
-    StaleHandshake,
-}
-
-/// Why a message can never be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unreadable {
-    /// The keys of its epoch are deleted.
-    EpochTooOld,
-    /// Its sender had sent too many others before or after it.
-    OutsideWindow,
-    /// It was sent when this client was not a member any more.
-    Removed,
-    /// It waited, and there was no room for it.
-    Evicted,
-}
 
 /// How to receive.
 #[derive(Clone, Debug, Default)]
@@ -123,24 +22,6 @@ pub struct ReceiveOptions {
     pub handshakes_only: bool,
     /// Fail with `WRONG_CONVERSATION` for any other conversation's message.
     pub only: Option<Vec<u8>>,
-}
-
-/// What came of a batch.
-#[derive(Clone, Debug, Default)]
-pub struct Receipt {
-    /// In display order.
-    pub received: Vec<Received>,
-    /// Own commits whose fate was learnt.
-    pub settled: Vec<Settled>,
-}
-
-/// A message as far as it can be read without any state.
-pub(crate) struct Framed {
-    pub(crate) message_id: MessageId,
-    pub(crate) conversation_id: Vec<u8>,
-    pub(crate) epoch: u64,
-    pub(crate) content: ContentType,
-    pub(crate) message: ProtocolMessage,
 }
 
 impl Session {
@@ -214,40 +95,6 @@ impl Session {
             }
         }
     }
-}
-
-impl Framed {
-    pub(crate) fn answer(&self, what: What) -> Received {
-        let conversation_id = Some(self.conversation_id.clone());
-        Received {
-            message_id: self.message_id,
-            conversation_id,
-            epoch: self.epoch,
-            what,
-        }
-    }
-}
-
-/// Reads the framing; `None` is a Welcome.
-pub(crate) fn frame(bytes: &[u8]) -> std::result::Result<Option<Framed>, &'static str> {
-    if bytes.len() > MAX_MESSAGE {
-        return Err("The message is larger than any that is accepted.");
-    }
-    let message = MlsMessageIn::tls_deserialize_exact_bytes(bytes).map_err(|_| "The bytes are not an MLSMessage.")?;
-    let message: ProtocolMessage = match message.extract() {
-        MlsMessageBodyIn::PublicMessage(message) => message.into(),
-        MlsMessageBodyIn::PrivateMessage(message) => message.into(),
-        MlsMessageBodyIn::Welcome(_) => return Ok(None),
-        MlsMessageBodyIn::GroupInfo(_) => return Err("A GroupInfo is not a message to receive."),
-        MlsMessageBodyIn::KeyPackage(_) => return Err("A key package is not a message to receive."),
-    };
-    Ok(Some(Framed {
-        message_id: message_id(bytes),
-        conversation_id: message.group_id().as_slice().to_vec(),
-        epoch: message.epoch().as_u64(),
-        content: message.content_type(),
-        message,
-    }))
 }
 
 impl Conversation<'_> {

@@ -111,7 +111,8 @@ fn check_pages(connection: &Connection) -> Result<()> {
 /// On every open: none of these is remembered in the file.
 ///
 /// FULL, because a commit that a power cut takes back would use message keys twice. No memory map: pages would be read past
-/// SQLCipher's cipher. `fullfsync` is macOS' real fsync and nothing elsewhere. No waiting for locks: we are the only owner.
+/// SQLCipher's cipher. `fullfsync` is macOS' real fsync and nothing elsewhere. 8 MiB of cache at most, since a page that is not
+/// in it has to be decrypted. No waiting for locks: we are the only owner.
 fn configure(connection: &Connection) -> Result<()> {
     connection
         .execute_batch(
@@ -123,6 +124,7 @@ fn configure(connection: &Connection) -> Result<()> {
              PRAGMA trusted_schema = OFF;
              PRAGMA cell_size_check = ON;
              PRAGMA mmap_size = 0;
+             PRAGMA cache_size = -8192;
              PRAGMA busy_timeout = 0;",
         )
         .and_then(|()| {

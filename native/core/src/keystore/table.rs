@@ -87,7 +87,10 @@ fn number(connection: &Connection, id: &RowId) -> Result<Option<i64>> {
 }
 
 fn spare(connection: &Connection) -> Result<Option<i64>> {
-    connection.prepare_cached(SPARE)?.query_one([], |row| row.get(0)).optional()
+    connection
+        .prepare_cached(SPARE)?
+        .query_one([], |row| row.get(0))
+        .optional()
 }
 
 fn collect<T>(
@@ -121,17 +124,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_said_to_read_an_index_alone_does() {
+    fn what_is_searched_by_an_index_is() {
         let connection = connection::open_in_memory().expect("opens");
-        for sql in [SPARE, IDS] {
-            let sql = format!("EXPLAIN QUERY PLAN {sql}");
-            let mut statement = connection.prepare(&sql).expect("a statement");
+        for (sql, expected) in [(SPARE, "INDEX spare_seals"), (IDS, "COVERING INDEX")] {
+            let mut statement = connection
+                .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+                .expect("a statement");
             let nulls = vec![rusqlite::types::Null; statement.parameter_count()];
             let plan: Vec<String> = statement
                 .query_map(rusqlite::params_from_iter(nulls), |row| row.get(3))
                 .and_then(Iterator::collect)
                 .expect("a plan");
-            assert!(plan.len() == 1 && plan[0].contains("INDEX"), "{plan:?}");
+            assert!(plan.len() == 1 && plan[0].contains(expected), "{plan:?}");
         }
     }
 }

@@ -3,7 +3,8 @@
 
 use conclave_core::conversation::commit::{MergeOutcome, Request, StagedCommit};
 use conclave_core::conversation::intent::Invitee;
-use conclave_core::conversation::receive::{Receipt, ReceiveOptions, Received, What};
+use conclave_core::conversation::receive::ReceiveOptions;
+use conclave_core::conversation::received::{Receipt, Received, What};
 use conclave_core::credential::Credential;
 use conclave_core::error::{Code, Result};
 use conclave_core::keystore::Keystore;
