@@ -1,0 +1,110 @@
+import type { Name } from "./id.js";
+import { Flight, type Lane } from "./lane.js";
+import type { NativeStagedCommit } from "./native-binding.js";
+import { type Change, changeOf, memberOf, noChange } from "./records.js";
+import type { Scope, Step } from "./scope.js";
+import { type Budget, untilKnown } from "./send.js";
+import { resuming, settleEarlier } from "./settle.js";
+import type { SessionState } from "./state.js";
+import { transportOf } from "./transport.js";
+import { aborted } from "./turn.js";
+
+/** How a commit is to be sent. */
+export interface CommitOptions {
+  /** Aborted before anything was sent: `ABORTED`, and nothing happened. After it: `COMMIT_OUTCOME_UNKNOWN`. */
+  signal?: AbortSignal;
+  /** How often at most the transport is asked; the session's `attempts` if not given. */
+  attempts?: number;
+}
+
+/** What came of a commit. */
+export interface CommitResult {
+  /** Already applied: others had done all of it, and nothing of this call was needed or accepted. */
+  readonly outcome: "merged" | "already-applied";
+  /** The epoch that the conversation was in when it was known. */
+  readonly epoch: bigint;
+  /** How often the transport was asked. */
+  readonly attempts: number;
+  /** What the commit did. */
+  readonly change: Change;
+}
+
+/** What is to be committed. */
+export interface Plan {
+  readonly conversation: Name;
+  /** Builds and stages it; null when nothing is left to do. */
+  readonly stage: Step<NativeStagedCommit | null>;
+  /** Whether it makes the conversation. */
+  readonly founding: boolean;
+}
+
+/**
+ * The life of a commit: it is staged, durably; sent until its outcome is known; then merged, or built again, or cleared. One at
+ * a time per conversation, in the order of the calls.
+ */
+export async function commit(scope: Scope, plan: Plan, { signal, attempts }: CommitOptions): Promise<CommitResult> {
+  const { state } = scope;
+  const { conversation } = plan;
+  transportOf(state);
+  if (signal?.aborted === true) throw aborted();
+  const budget: Budget = { attempts: attempts ?? state.settings.attempts, used: 0, signal };
+  const lane = state.lanes.of(conversation.id);
+
+  return scope.committing(async (steps) => {
+    // A transaction that kept the turn while it waits for an earlier commit would keep that very commit from being merged.
+    const leave = lane.turn.free ? await lane.turn.alone() : await steps.inTheOpen(() => lane.turn.alone(signal));
+    try {
+      const earlier = plan.founding ? null : await steps.step(resuming(lane, conversation));
+      if (earlier !== null) await steps.inTheOpen(() => settleEarlier(state, lane, conversation, earlier, budget));
+      if (signal?.aborted === true) throw aborted();
+      const flight = await steps.step(departing(lane, plan));
+      if (flight !== null) return await steps.inTheOpen(() => fly(state, lane, conversation, flight, budget));
+      return alreadyApplied(await steps.step((native) => native.epoch(conversation.bytes)), budget);
+    } finally {
+      lane.flight = undefined;
+      leave();
+    }
+  });
+}
+
+/** Sends until it is known what became of it; what was lost to another commit is built again, from what the caller asked for. */
+async function fly(
+  state: SessionState,
+  lane: Lane,
+  conversation: Name,
+  first: Flight,
+  budget: Budget,
+): Promise<CommitResult> {
+  for (let flight: Flight | null = first; flight !== null;) {
+    const { staged }: Flight = flight;
+    if ((await untilKnown(state, lane, conversation, flight, budget)) === "merged") {
+      return { outcome: "merged", epoch: staged.epoch + 1n, attempts: budget.used, change: changeOf(staged.change) };
+    }
+    const again: Step<NativeStagedCommit | null> = (native) =>
+      native.stageCommit(conversation.bytes, { kind: "again", again: staged.intent });
+    flight = await state.direct.step(departing(lane, { conversation, stage: again, founding: false }));
+  }
+  return alreadyApplied(await state.direct.step((native) => native.epoch(conversation.bytes)), budget);
+}
+
+/**
+ * Stages, and makes the commit known to whoever may learn what becomes of it. All of it in one step: the next step of the engine
+ * may be the one that merges a competing commit.
+ */
+function departing(lane: Lane, { conversation, stage, founding }: Plan): Step<Flight | null> {
+  return async (native) => {
+    const staged = await stage(native);
+    if (staged === null) return null;
+    const change = founding ? everybody(staged, (await native.members(conversation.bytes)).map(memberOf)) : undefined;
+    lane.flight = new Flight(staged, true, change);
+    return lane.flight;
+  };
+}
+
+function everybody({ change }: NativeStagedCommit, present: Change["added"]): Change {
+  return { ...noChange(), added: [...present, ...changeOf(change).added] };
+}
+
+function alreadyApplied(epoch: bigint, budget: Budget): CommitResult {
+  return { outcome: "already-applied", epoch, attempts: budget.used, change: noChange() };
+}

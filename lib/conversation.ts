@@ -1,0 +1,180 @@
+import { type Bytes, copyBytes } from "./bytes.js";
+import { commit, type CommitOptions, type CommitResult, type Plan } from "./commit.js";
+import { MlsError } from "./errors.js";
+import { type Id, type IdLike, type Name, nameOf } from "./id.js";
+import type { NativeIntent, NativeInvitee } from "./native-binding.js";
+import { commitOptions, encryptOptions, invitee, parse, secretLength, text } from "./options.js";
+import { decrypt } from "./receive.js";
+import type { Received } from "./received.js";
+import { type Member, memberOf } from "./records.js";
+import type { Scope } from "./scope.js";
+
+/** A key package, alone or with the client that it must belong to (else `KEY_PACKAGE_MISMATCH`). */
+export type Invitee = Bytes | { keyPackage: Bytes; clientId: IdLike };
+
+/**
+ * A conversation: an MLS group (RFC 9420). A handle without state of its own; all its calls reject with
+ * `CONVERSATION_NOT_FOUND` while the keystore has no such conversation, and those that need a member with
+ * `CONVERSATION_INACTIVE` after this client was removed.
+ *
+ * A commit goes through the session's transport and resolves when it is known to be accepted. `COMMIT_REJECTED`: the server
+ * refused it. `COMMIT_OUTCOME_UNKNOWN`, `RETRY_EXHAUSTED`: it stays open, see `Session.settle`. `STATE_DIVERGED`: the server
+ * contradicted itself. `TRANSPORT_MISSING`: the session has no transport.
+ */
+export interface MlsConversation {
+  /** Its id. */
+  readonly id: Id;
+  /** The epoch that it is in. */
+  epoch(): Promise<bigint>;
+  /** Who is in it, oneself included. */
+  members(): Promise<Member[]>;
+  /** Whether this client is in it: false after it was removed. */
+  active(): Promise<boolean>;
+  /** Its public state with the ratchet tree, signed, MLSMessage-framed (RFC 9420 section 12.4.3). */
+  groupInfo(): Promise<Bytes>;
+  /** Adds members by their key packages, in one commit. Those who are in it on a later attempt are left out. */
+  addMembers(invitees: readonly Invitee[], options?: CommitOptions): Promise<CommitResult>;
+  /** Removes these members, in one commit: the leaves as they are now, not whoever bears the name on a later attempt. */
+  removeMembers(clientIds: readonly IdLike[], options?: CommitOptions): Promise<CommitResult>;
+  /** Gives this client fresh keys: who may have learned the old ones can no longer read (RFC 9420 section 16.6). */
+  updateKeys(options?: CommitOptions): Promise<CommitResult>;
+  /** Commits the proposals that were received; "already-applied" when none is pending. */
+  commitPendingProposals(options?: CommitOptions): Promise<CommitResult>;
+  /**
+   * Encrypts a message to all members; `aad` is authenticated but not encrypted. Waits for a commit in flight if it must, and
+   * rejects with `PENDING_PROPOSALS` while a received proposal waits for a commit (RFC 9420 section 12.4); inside a transaction
+   * it rejects without waiting. The bytes may be sent as soon as you hold them, whatever happens to the transaction.
+   */
+  encrypt(plaintext: Bytes, options?: { aad?: Bytes }): Promise<Bytes>;
+  /**
+   * `receive` for one message of this conversation: its result, followed by what it released from the buffer. A message of
+   * another conversation is `WRONG_CONVERSATION`, and what `receive` calls "rejected" rejects with its code.
+   */
+  decrypt(message: Bytes): Promise<Received[]>;
+  /**
+   * A secret that all members of this epoch can derive, and nobody else (RFC 9420 section 8.5). The label is 1 to 1,024 bytes of
+   * text, the length 1 to 65,535 bytes.
+   */
+  exportSecret(label: string, context: Bytes, length: number): Promise<Bytes>;
+  /** A value that two members compare to know that they share this epoch (RFC 9420 section 8.7). */
+  epochAuthenticator(): Promise<Bytes>;
+  /** Deletes it from the keystore, with all its secrets. The others are told nothing. */
+  wipe(): Promise<void>;
+}
+
+/** The handle of a conversation in a scope. */
+export class Conversation implements MlsConversation {
+  readonly #scope: Scope;
+  readonly #name: Name;
+
+  constructor(scope: Scope, name: Name) {
+    this.#scope = scope;
+    this.#name = name;
+  }
+
+  get id(): Id {
+    return this.#name.id;
+  }
+
+  async epoch(): Promise<bigint> {
+    return this.#scope.step((native) => native.epoch(this.#name.bytes));
+  }
+
+  async members(): Promise<Member[]> {
+    const members = await this.#scope.step((native) => native.members(this.#name.bytes));
+    return members.map(memberOf);
+  }
+
+  async active(): Promise<boolean> {
+    return this.#scope.step((native) => native.active(this.#name.bytes));
+  }
+
+  async groupInfo(): Promise<Bytes> {
+    return this.#scope.step((native) => native.groupInfo(this.#name.bytes));
+  }
+
+  async addMembers(invitees: readonly Invitee[], options: CommitOptions = {}): Promise<CommitResult> {
+    return this.#commit({ kind: "add", invitees: copyInvitees(invitees, "invitees") }, options);
+  }
+
+  async removeMembers(clientIds: readonly IdLike[], options: CommitOptions = {}): Promise<CommitResult> {
+    const names = listOf(clientIds, "clientIds").map((clientId, place) => nameOf(clientId, `clientIds.${place}`).bytes);
+    return this.#commit({ kind: "remove", clientIds: names }, options);
+  }
+
+  async updateKeys(options: CommitOptions = {}): Promise<CommitResult> {
+    return this.#commit({ kind: "update" }, options);
+  }
+
+  async commitPendingProposals(options: CommitOptions = {}): Promise<CommitResult> {
+    return this.#commit({ kind: "pending-proposals" }, options);
+  }
+
+  async encrypt(plaintext: Bytes, options: { aad?: Bytes } = {}): Promise<Bytes> {
+    const { aad } = parse(encryptOptions, options, "options");
+    const copy = copyBytes(plaintext, "plaintext");
+    const copyOfAad = aad === undefined ? undefined : copyBytes(aad, "options.aad");
+    for (;;) {
+      try {
+        return await this.#scope.step((native) => native.encrypt(this.#name.bytes, copy, copyOfAad));
+      } catch (error) {
+        if (!this.#endsWithCommitInFlight(error)) throw error;
+      }
+      await this.#scope.state.lanes.of(this.id).turn.shared(async () => {});
+    }
+  }
+
+  async decrypt(message: Bytes): Promise<Received[]> {
+    return decrypt(this.#scope, this.#name, copyBytes(message, "message", { max: Number.MAX_SAFE_INTEGER }));
+  }
+
+  async exportSecret(label: string, context: Bytes, length: number): Promise<Bytes> {
+    const copy = copyBytes(context, "context");
+    parse(text(1024), label, "label");
+    parse(secretLength, length, "length");
+    return this.#scope.step((native) => native.exportSecret(this.#name.bytes, label, copy, length));
+  }
+
+  async epochAuthenticator(): Promise<Bytes> {
+    return this.#scope.step((native) => native.epochAuthenticator(this.#name.bytes));
+  }
+
+  async wipe(): Promise<void> {
+    await this.#scope.step((native) => native.wipe(this.#name.bytes));
+  }
+
+  #commit(intent: NativeIntent, options: CommitOptions): Promise<CommitResult> {
+    const plan: Plan = {
+      conversation: this.#name,
+      stage: (native) => native.stageCommit(this.#name.bytes, intent),
+      founding: false,
+    };
+    return commit(this.#scope, plan, parse(commitOptions, options, "options"));
+  }
+
+  /** Whether a commit of this session is on its way whose end lets this client encrypt. A transaction cannot wait for it. */
+  #endsWithCommitInFlight(error: unknown): boolean {
+    if (this.#scope.holdsTurn || !MlsError.is(error, "PENDING_PROPOSALS", "COMMIT_OUTCOME_UNKNOWN")) return false;
+    return this.#scope.state.lanes.find(this.id)?.turn.free === false;
+  }
+}
+
+/** Copies key packages and the clients that they must belong to. */
+export function copyInvitees(invitees: unknown, name: string): NativeInvitee[] {
+  return listOf(invitees, name).map((one, place) => {
+    const path = `${name}.${place}`;
+    if (ArrayBuffer.isView(one)) return { keyPackage: copyBytes(one, path) };
+    const { keyPackage, clientId } = parse(invitee, one, path);
+    return {
+      keyPackage: copyBytes(keyPackage, `${path}.keyPackage`),
+      clientId: nameOf(clientId, `${path}.clientId`).bytes,
+    };
+  });
+}
+
+const LONGEST_LIST = 10_000;
+
+function listOf(value: unknown, name: string): unknown[] {
+  if (Array.isArray(value) && value.length > 0 && value.length <= LONGEST_LIST) return [...(value as unknown[])];
+  throw new MlsError("INVALID_ARGUMENT", `${name} must be an array with 1 to ${LONGEST_LIST} entries.`);
+}

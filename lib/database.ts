@@ -1,0 +1,120 @@
+import { DatabaseKey } from "./database-key.js";
+import { fromNative, MlsError } from "./errors.js";
+import type { NativeDatabase } from "./native-binding.js";
+import { native } from "./native.js";
+
+/** What a session gets of the database that it takes over. */
+export interface Keystore {
+  readonly native: NativeDatabase;
+  /** Closes it; idempotent. */
+  close(): Promise<void>;
+  /** Undoes taking it over: the session did not come to be. */
+  giveBack(): void;
+}
+
+/** Hands a database over, with the way to close its new owner. Internal: only `Session.open` does this. */
+export let takeOver: (database: unknown, closeOwner: () => Promise<void>) => Keystore;
+
+/**
+ * An encrypted keystore: one file, with its key, for one client. One process, one thread and one session own it at a time.
+ * Hand it to `Session.open`; closing the session closes it.
+ */
+export class Database implements AsyncDisposable {
+  readonly #native: NativeDatabase;
+  #closeOwner: (() => Promise<void>) | undefined;
+  #closed: Promise<void> | undefined;
+
+  private constructor(opened: NativeDatabase) {
+    this.#native = opened;
+  }
+
+  /**
+   * Opens the keystore at this path, or makes one there, readable by this user only. Fails with `DATABASE_KEY_WRONG`,
+   * `DATABASE_IN_USE`, `DATABASE_CORRUPT`, `DATABASE_TOO_NEW` or `DATABASE_IO`; what is there stays as it is then.
+   */
+  static async open(path: string, key: DatabaseKey): Promise<Database> {
+    refuseOddPath(path);
+    const bytes = bytesOfKey(key);
+    try {
+      return await Database.#open(path, bytes);
+    } finally {
+      bytes.fill(0);
+    }
+  }
+
+  /** A keystore for tests and harnesses: gone with the process, and with it the membership of every group. */
+  static async inMemory(): Promise<Database> {
+    return Database.#open(undefined, undefined);
+  }
+
+  /** Closes it, and the session that has taken it over; idempotent. Resolves when the file is unlocked. */
+  close(): Promise<void> {
+    return this.#closeOwner === undefined ? this.#close() : this.#closeOwner();
+  }
+
+  /** The same as `close()`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  static async #open(path: string | undefined, key: Uint8Array | undefined): Promise<Database> {
+    try {
+      return new Database(await native().NativeDatabase.open(path, key));
+    } catch (error) {
+      throw fromNative(error);
+    }
+  }
+
+  #close(): Promise<void> {
+    this.#closed ??= this.#native.close().catch((error: unknown) => Promise.reject(fromNative(error)));
+    return this.#closed;
+  }
+
+  #takeOver(closeOwner: () => Promise<void>): Keystore {
+    if (this.#closed !== undefined) throw new MlsError("DATABASE_CLOSED", "The database is closed. Open it again.");
+    if (this.#closeOwner !== undefined) {
+      throw new MlsError(
+        "DATABASE_IN_USE",
+        "Another session has this database. Use that session, or close it and open the database again.",
+      );
+    }
+    this.#closeOwner = closeOwner;
+    const giveBack = (): void => {
+      this.#closeOwner = undefined;
+    };
+    return { native: this.#native, close: () => this.#close(), giveBack };
+  }
+
+  static {
+    takeOver = (database, closeOwner) => {
+      if (typeof database !== "object" || database === null || !(#native in database)) {
+        throw new MlsError("INVALID_ARGUMENT", "database must be a Database that this copy of conclave-mls opened.");
+      }
+      return database.#takeOver(closeOwner);
+    };
+  }
+}
+
+function bytesOfKey(key: unknown): Uint8Array {
+  if (key instanceof DatabaseKey) return key.copyBytes();
+  throw new MlsError(
+    "INVALID_ARGUMENT",
+    "key must be a DatabaseKey of this copy of conclave-mls. Make one with DatabaseKey.from or generate.",
+  );
+}
+
+function refuseOddPath(path: unknown): void {
+  if (typeof path !== "string" || path === "" || path.includes("\0")) {
+    throw new MlsError(
+      "INVALID_ARGUMENT",
+      "path must be the path of a file: a string, not empty, without NUL characters.",
+    );
+  }
+  // SQLite gives these a meaning of their own, and one of them is a keystore without encryption that vanishes.
+  if (path.startsWith(":") || path.startsWith("file:")) {
+    throw new MlsError(
+      "INVALID_ARGUMENT",
+      "path must not begin with ':' or 'file:'. For a keystore in memory call Database.inMemory().",
+    );
+  }
+}

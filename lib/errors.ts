@@ -1,0 +1,310 @@
+/**
+ * The one error class of the package and the closed table of its codes.
+ *
+ * `docs/errors.md` is generated from {@link errorCodes}: what stands here is what people read.
+ */
+
+/** What a code means, what to do about it, and whether the same call can succeed later. */
+interface ErrorCodeEntry {
+  /** What happened, in one sentence. */
+  readonly meaning: string;
+  /** What the caller can do, in one sentence. */
+  readonly whatToDo: string;
+  /** Whether the same call, later and unchanged, can succeed. */
+  readonly retryable: boolean;
+}
+
+/** Every code an {@link MlsError} can carry, with its meaning, what to do, and whether the same call can succeed later. */
+export const errorCodes = {
+  INVALID_ARGUMENT: {
+    meaning: "An argument has the wrong type, size or form, or an option is not known. Nothing was changed.",
+    whatToDo: "Correct the call; the message names the argument and what is expected.",
+    retryable: false,
+  },
+  KEY_PACKAGE_INVALID: {
+    meaning: "A key package cannot be decoded, its signature is wrong, or it has expired.",
+    whatToDo: "Fetch a fresh key package of this client and try with that one.",
+    retryable: false,
+  },
+  KEY_PACKAGE_MISMATCH: {
+    meaning:
+      "A key package is of another cipher suite than the conversation, or of another client than the one named with it.",
+    whatToDo: "Fetch the right one; if the directory hands out foreign key packages, find out why.",
+    retryable: false,
+  },
+  ALREADY_MEMBER: {
+    meaning: "An invitee is a member of the conversation already, or is named twice.",
+    whatToDo: "Leave this invitee out.",
+    retryable: false,
+  },
+  NOT_A_MEMBER: {
+    meaning: "A client that is to be removed is not a member of the conversation.",
+    whatToDo: "Read `members()` again and name clients that are in it.",
+    retryable: false,
+  },
+  CIPHER_SUITE_UNSUPPORTED: {
+    meaning: "The cipher suite is not supported, or is not the one of the conversation.",
+    whatToDo: "Use a credential and key packages of the conversation's cipher suite.",
+    retryable: false,
+  },
+  CREDENTIAL_NOT_FOUND: {
+    meaning: "The keystore has no credential with this reference.",
+    whatToDo: "Use a reference that `credentials()` or `addCredential()` of this session returned.",
+    retryable: false,
+  },
+  CREDENTIAL_IN_USE: {
+    meaning: "The credential is needed by a conversation or a key package.",
+    whatToDo: "End what uses it first.",
+    retryable: false,
+  },
+  CLIENT_MISMATCH: {
+    meaning: "The keystore belongs to another client, or a credential names another client than the session.",
+    whatToDo: "Open the keystore with the client id it was made for; give every client a keystore of its own.",
+    retryable: false,
+  },
+  CONVERSATION_NOT_FOUND: {
+    meaning: "The keystore has no conversation with this id.",
+    whatToDo: "Create it or join it by a Welcome first; `conversations()` lists what is there.",
+    retryable: false,
+  },
+  CONVERSATION_EXISTS: {
+    meaning: "A conversation with this id exists already.",
+    whatToDo: "Use it, choose another id, or `wipe()` the old one.",
+    retryable: false,
+  },
+  CONVERSATION_INACTIVE: {
+    meaning: "This client was removed from the conversation.",
+    whatToDo: "Ask a member to be added again; the new Welcome replaces it.",
+    retryable: false,
+  },
+  WRONG_CONVERSATION: {
+    meaning: "The message belongs to another conversation than the one it was given to.",
+    whatToDo: "Give it to the right conversation, or to `session.receive`, which finds the conversation by itself.",
+    retryable: false,
+  },
+  PENDING_PROPOSALS: {
+    meaning: "A received proposal waits for a commit, and nothing may be encrypted before it (RFC 9420 section 12.4).",
+    whatToDo: "Call `commitPendingProposals()`, or receive another member's commit, then encrypt again.",
+    retryable: true,
+  },
+  MESSAGE_INVALID: {
+    meaning: "The bytes are not a valid MLS message, or were tampered with or forged.",
+    whatToDo: "Discard them; the state is as it was, and the genuine message can still be received.",
+    retryable: false,
+  },
+  WELCOME_INVALID: {
+    meaning: "The Welcome cannot be decoded or verified.",
+    whatToDo: "Discard it and ask to be invited again; the key package stays usable.",
+    retryable: false,
+  },
+  WELCOME_WITHOUT_KEY_PACKAGE: {
+    meaning:
+      "The keystore has no private key for this Welcome: it is for another client, or its key package was used or expired.",
+    whatToDo: "Discard it, publish fresh key packages and ask to be invited again.",
+    retryable: false,
+  },
+  GROUP_INFO_INVALID: {
+    meaning: "The GroupInfo cannot be decoded or verified.",
+    whatToDo: "Fetch the newest GroupInfo of the conversation and try with that one.",
+    retryable: false,
+  },
+  EXTERNAL_JOIN_REFUSED: {
+    meaning: "The conversation does not allow joining by an external commit.",
+    whatToDo: "Ask a member to be added.",
+    retryable: false,
+  },
+  DELIVER_FAILED: {
+    meaning: "The `deliver` callback threw (`cause`); what was received was put back.",
+    whatToDo: "Mend what it threw about, then make the same call again: everything is delivered again.",
+    retryable: true,
+  },
+  COMMIT_REJECTED: {
+    meaning: "The transport answered `abort`: the commit was not accepted and never will be. It was cleared.",
+    whatToDo: "Read the reason in the message; the conversation is as it was before the call.",
+    retryable: false,
+  },
+  COMMIT_OUTCOME_UNKNOWN: {
+    meaning:
+      "A commit was sent and nobody knows whether it was accepted: the transport threw, timed out or answered nonsense, or the call was aborted.",
+    whatToDo: "Go on receiving and call `session.settle()` when online; `commitSettled` tells what became of it.",
+    retryable: true,
+  },
+  RETRY_EXHAUSTED: {
+    meaning: "The transport answered `retry` to every attempt; the commit stays unsettled.",
+    whatToDo: "Go on receiving and call `session.settle()` later; `commitSettled` tells what became of it.",
+    retryable: true,
+  },
+  STATE_DIVERGED: {
+    meaning:
+      "The delivery service contradicts itself: it accepted two commits of one epoch, so members may no longer share one group.",
+    whatToDo: "Mend the delivery service; create the conversation anew with everybody who is to be in it.",
+    retryable: false,
+  },
+  TRANSPORT_MISSING: {
+    meaning: "A commit was asked for, and the session has no transport. Nothing was staged.",
+    whatToDo: "Open the session with the `transport` option.",
+    retryable: false,
+  },
+  TRANSACTION_NESTED: {
+    meaning: "A session was used inside its own transaction or `deliver` callback, which would wait for itself.",
+    whatToDo: "Use the `tx` that the callback was given, or make the call after the callback has returned.",
+    retryable: false,
+  },
+  TRANSACTION_ENDED: {
+    meaning: "A transaction, or a conversation handle made from it, was used after the transaction had ended.",
+    whatToDo: "Await all calls before the callback returns; take handles for later from `session.conversation(id)`.",
+    retryable: false,
+  },
+  TRANSACTION_TIMEOUT: {
+    meaning: "A transaction held its turn longer than `transactionTimeoutMs` and was rolled back.",
+    whatToDo: "Do slow work before the transaction, never inside it; or open the session with a longer limit.",
+    retryable: true,
+  },
+  ABORTED: {
+    meaning: "The caller's `signal` was aborted before anything was sent. Nothing was changed.",
+    whatToDo: "Nothing, or make the call again.",
+    retryable: true,
+  },
+  SESSION_CLOSED: {
+    meaning: "The session was closed before or during the call.",
+    whatToDo: "Open a new session; a commit that was on its way is found again by `unsettledCommits()`.",
+    retryable: false,
+  },
+  DATABASE_CLOSED: {
+    meaning: "The database was closed.",
+    whatToDo: "Open it again.",
+    retryable: false,
+  },
+  DATABASE_IN_USE: {
+    meaning: "Another process, thread or session has this database open.",
+    whatToDo: "Close it there first; the lock of a process that died is free at once.",
+    retryable: true,
+  },
+  DATABASE_KEY_WRONG: {
+    meaning: "The key does not open this file, or the file is not a keystore.",
+    whatToDo: "Check path and key; nothing was changed.",
+    retryable: false,
+  },
+  DATABASE_CORRUPT: {
+    meaning: "The keystore file is damaged.",
+    whatToDo: "Keep a copy for examination and start with a fresh keystore; join the conversations again.",
+    retryable: false,
+  },
+  DATABASE_TOO_NEW: {
+    meaning: "The keystore was written by a newer version of this package.",
+    whatToDo: "Update the package; nothing was changed.",
+    retryable: false,
+  },
+  DATABASE_IO: {
+    meaning: "The operating system failed to read or write the keystore file (disk full, permissions, device error).",
+    whatToDo: "Mend the cause and make the call again; what was stored before is intact.",
+    retryable: true,
+  },
+  ADDON_NOT_LOADED: {
+    meaning: "The native addon for this platform is missing, cannot be loaded or has another version than the package.",
+    whatToDo: "Install the package again on this platform; in Electron unpack `prebuilds/**` from the asar archive.",
+    retryable: false,
+  },
+  INTERNAL_ERROR: {
+    meaning:
+      "Something happened that never should; after a panic the session refuses further calls. The keystore is intact.",
+    whatToDo: "Close the session, open it again, and report the message and its cause.",
+    retryable: false,
+  },
+} as const satisfies Record<string, ErrorCodeEntry>;
+
+/** The closed list of codes; later versions add to it. */
+export type MlsErrorCode = keyof typeof errorCodes;
+
+/** Where an error happened; JSON-safe, never keys, plaintext or payloads. */
+export interface MlsErrorContext {
+  /** The conversation that the failed step was about. */
+  readonly conversationId?: string;
+  /** The epoch that the failed step was about, in decimal. */
+  readonly epoch?: string;
+  /** The number of the send that was the last one. */
+  readonly attempt?: number;
+}
+
+const brand = Symbol.for("conclave-mls.MlsError");
+
+/**
+ * The only error that this package makes. `code` says what happened in a word that a program can act on, the message says it
+ * to people together with what to do, and `cause` keeps what was underneath.
+ *
+ * One kind of failure is not wrapped: what the callback of `transaction` throws comes out by identity.
+ */
+export class MlsError extends Error {
+  /** The stable code: see {@link errorCodes}. */
+  readonly code: MlsErrorCode;
+  /** Whether the same call, later and unchanged, can succeed. */
+  readonly retryable: boolean;
+  /** Where it happened; JSON-safe, never keys, plaintext or payloads. */
+  readonly context: MlsErrorContext;
+
+  /** Makes an error of this code. */
+  constructor(code: MlsErrorCode, message: string, details: { cause?: unknown; context?: MlsErrorContext } = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = code;
+    this.retryable = errorCodes[code].retryable;
+    this.context = { ...details.context };
+    Object.defineProperty(this, brand, { value: true });
+  }
+
+  /**
+   * Whether this is an error of this package, and of one of these codes when some are named. Works where `instanceof` does not:
+   * across realms, copies of the package, and the CommonJS build next to the ES module build.
+   */
+  static is(error: unknown): error is MlsError;
+  static is<C extends MlsErrorCode>(error: unknown, ...codes: C[]): error is MlsError & { readonly code: C };
+  static is(error: unknown, ...codes: MlsErrorCode[]): boolean {
+    if (typeof error !== "object" || error === null || !(brand in error)) return false;
+    return codes.length === 0 || codes.includes((error as unknown as MlsError).code);
+  }
+
+  /** A plain object for logs and IPC, without stack and cause. */
+  toJSON(): { name: "MlsError"; code: MlsErrorCode; message: string; retryable: boolean; context: MlsErrorContext } {
+    const { code, message, retryable, context } = this;
+    return { name: "MlsError", code, message, retryable, context };
+  }
+}
+
+// On the prototype, like the names of the built-in errors: not an own property of each error, so that printing one stays short.
+Object.defineProperty(MlsError.prototype, "name", { value: "MlsError", configurable: true, writable: true });
+
+/** Whether this text is one of the codes; for codes that arrive as data. */
+export function isErrorCode(code: unknown): code is MlsErrorCode {
+  return typeof code === "string" && Object.hasOwn(errorCodes, code);
+}
+
+/**
+ * Makes the error of a failed native call. The addon's errors carry `code`, a finished message and `details`; the native error is
+ * kept as `cause`. An error that is an {@link MlsError} already stays as it is, and everything else is an `INTERNAL_ERROR`.
+ */
+export function fromNative(error: unknown): MlsError {
+  if (MlsError.is(error)) return error;
+  const { code, message, details } = (typeof error === "object" && error !== null ? error : {}) as Record<
+    string,
+    unknown
+  >;
+  if (!isErrorCode(code) || typeof message !== "string") {
+    return new MlsError(
+      "INTERNAL_ERROR",
+      "The native addon failed in an unexpected way. Please report this with its cause.",
+      {
+        cause: error,
+      },
+    );
+  }
+  return new MlsError(code, message, { cause: error, context: contextOf(details) });
+}
+
+/** Only the two known fields, and only as text: whatever else an addon might add is not known to be safe to show. */
+function contextOf(details: unknown): MlsErrorContext {
+  if (typeof details !== "object" || details === null) return {};
+  const { conversationId, epoch } = details as Record<string, unknown>;
+  return {
+    ...(typeof conversationId === "string" && { conversationId }),
+    ...(typeof epoch === "string" && { epoch }),
+  };
+}

@@ -1,0 +1,104 @@
+import type { CipherSuite } from "./cipher-suite.js";
+import { MlsError } from "./errors.js";
+import type { Id } from "./id.js";
+import { outside } from "./nesting.js";
+import type { Change, UnsettledCommit } from "./records.js";
+
+/** What a session tells its listeners; plain data that survives `structuredClone`. */
+export interface SessionEvents {
+  /** A conversation is in another epoch now, or is there now at all. */
+  conversationChanged: ConversationChanged;
+  /** A commit of this session stays open, and the call that made it has rejected. */
+  commitUnsettled: UnsettledCommit;
+  /** It is known now what became of a commit that was open. */
+  commitSettled: CommitSettled;
+  /** Few key packages are left of a cipher suite: after a join, and once after opening. */
+  keyPackagesLow: KeyPackagesLow;
+}
+
+/** See {@link SessionEvents}. */
+export interface ConversationChanged {
+  readonly conversationId: Id;
+  /** The epoch that it is in now. */
+  readonly epoch: bigint;
+  /** What changed; when it was created or joined, `added` is everybody. */
+  readonly change: Change;
+  /** False: this client was removed. */
+  readonly active: boolean;
+  /**
+   * Who caused it: this client created it, joined it, or committed in it, or somebody else committed. A creation whose outcome
+   * was unknown at first is "own" when it settles.
+   */
+  readonly cause: "created" | "joined" | "own" | "received";
+}
+
+/** See {@link SessionEvents}. */
+export interface CommitSettled {
+  readonly conversationId: Id;
+  /** The SHA-256 of its bytes, lowercase hex. */
+  readonly commitId: Id;
+  /** Lost: another commit took its epoch, or the server refused it for good. It is not built again by itself. */
+  readonly outcome: "merged" | "lost";
+  /** What it does, or would have done. */
+  readonly intent: Change;
+}
+
+/** See {@link SessionEvents}. */
+export interface KeyPackagesLow {
+  readonly cipherSuite: CipherSuite;
+  /** How many are left that are neither expired nor last resort. */
+  readonly count: number;
+}
+
+const names: Record<keyof SessionEvents, true> = {
+  conversationChanged: true,
+  commitUnsettled: true,
+  commitSettled: true,
+  keyPackagesLow: true,
+};
+
+type Listener<E extends keyof SessionEvents> = (data: SessionEvents[E]) => void;
+type Listeners = { [E in keyof SessionEvents]: Set<{ readonly call: Listener<E> }> };
+
+/** The listeners of one session. */
+export class Events {
+  readonly #listeners: Listeners = {
+    conversationChanged: new Set(),
+    commitUnsettled: new Set(),
+    commitSettled: new Set(),
+    keyPackagesLow: new Set(),
+  };
+
+  /** Adds a listener, also one that is there already, and returns the way to stop it. */
+  on<E extends keyof SessionEvents>(event: E, listener: Listener<E>): () => void {
+    if (typeof event !== "string" || !Object.hasOwn(names, event)) {
+      throw new MlsError("INVALID_ARGUMENT", `event must be one of ${Object.keys(names).join(", ")}.`);
+    }
+    if (typeof listener !== "function") throw new MlsError("INVALID_ARGUMENT", "listener must be a function.");
+    const entry = { call: listener };
+    this.#listeners[event].add(entry);
+    return () => void this.#listeners[event].delete(entry);
+  }
+
+  /**
+   * Calls the listeners in the order in which they were added, one after the other. It comes after the change is durable, so
+   * what a listener throws can undo nothing: it becomes a process warning.
+   */
+  emit<E extends keyof SessionEvents>(event: E, data: SessionEvents[E]): void {
+    for (const { call } of [...this.#listeners[event]]) {
+      try {
+        const answer = outside((): unknown => call(data));
+        if (answer instanceof Promise) answer.catch((error: unknown) => warn(event, error));
+      } catch (error) {
+        warn(event, error);
+      }
+    }
+  }
+}
+
+function warn(event: string, error: unknown): void {
+  process.emitWarning(`A listener of "${event}" threw. The event is not repeated.`, {
+    type: "ConclaveListenerWarning",
+    detail: error instanceof Error ? (error.stack ?? error.message) : "It threw something that is no Error.",
+  });
+}

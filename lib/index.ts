@@ -1,0 +1,35 @@
+/**
+ * End-to-end encrypted groups for Node and Electron: Messaging Layer Security (RFC 9420) with an encrypted keystore.
+ *
+ * Begin with {@link Session.open}. Every call that fails rejects with an {@link MlsError}, whose `code` says why.
+ *
+ * @packageDocumentation
+ */
+export type { Bytes } from "./bytes.js";
+export type { CipherSuite } from "./cipher-suite.js";
+export type { CommitOptions, CommitResult } from "./commit.js";
+export type { Invitee, MlsConversation } from "./conversation.js";
+export { Credential } from "./credential.js";
+export { Database } from "./database.js";
+export { DatabaseKey } from "./database-key.js";
+export { errorCodes, MlsError, type MlsErrorCode, type MlsErrorContext } from "./errors.js";
+export type { CommitSettled, ConversationChanged, KeyPackagesLow, SessionEvents } from "./events.js";
+export type { Id, IdLike } from "./id.js";
+export { inspectMessage, type MessageInspection } from "./inspect-message.js";
+export type { Joined, Operations } from "./operations.js";
+export type {
+  Received,
+  ReceivedCommit,
+  ReceivedIgnored,
+  ReceivedInConversation,
+  ReceivedMessage,
+  ReceivedProposal,
+  ReceivedRejected,
+  ReceivedUnreadable,
+  ReceivedWaiting,
+  ReceivedWelcome,
+} from "./received.js";
+export type { Change, CredentialRef, KeyPackage, Member, UnsettledCommit } from "./records.js";
+export { Session, type SessionOptions } from "./session.js";
+export type { Deliver, TransactionContext } from "./transaction.js";
+export type { CommitBundle, MlsTransport, MlsTransportResponse, SendContext } from "./transport.js";

@@ -1,0 +1,45 @@
+import { type Bytes, copyBytes } from "./bytes.js";
+import { type CipherSuite, cipherSuiteOf } from "./cipher-suite.js";
+import { fromNative } from "./errors.js";
+import type { Id } from "./id.js";
+import { native } from "./native.js";
+
+/** What can be read of a message without any key. */
+export interface MessageInspection {
+  /** What it is; of an encrypted message the content type is visible too (RFC 9420 section 6.3). */
+  readonly kind: "message" | "proposal" | "commit" | "welcome" | "group-info" | "key-package";
+  /** Whether its content is encrypted. */
+  readonly encrypted: boolean;
+  /** The conversation it belongs to, where it says so: a Welcome and a key package do not. */
+  readonly conversationId?: Id;
+  /** The epoch it was made in, or that a GroupInfo describes. */
+  readonly epoch?: bigint;
+  /** The cipher suite, where it says so and this package carries it. */
+  readonly cipherSuite?: CipherSuite;
+}
+
+/**
+ * Reads the frame of a message, without any state and without proving anything: for delivery services, and for deciding where
+ * a message goes. Throws `MESSAGE_INVALID` for bytes that are no MLSMessage (RFC 9420 section 6) and `INVALID_ARGUMENT` for
+ * what is no bytes at all.
+ */
+export function inspectMessage(bytes: Bytes): MessageInspection {
+  const copy = copyBytes(bytes, "bytes", { max: Number.MAX_SAFE_INTEGER });
+  const { kind, encrypted, conversationId, epoch, cipherSuite } = inspect(copy);
+  const suite = cipherSuite === undefined ? undefined : cipherSuiteOf(cipherSuite);
+  return {
+    kind,
+    encrypted,
+    ...(conversationId !== undefined && { conversationId }),
+    ...(epoch !== undefined && { epoch }),
+    ...(suite !== undefined && { cipherSuite: suite }),
+  };
+}
+
+function inspect(bytes: Bytes): ReturnType<ReturnType<typeof native>["inspectMessage"]> {
+  try {
+    return native().inspectMessage(bytes);
+  } catch (error) {
+    throw fromNative(error);
+  }
+}

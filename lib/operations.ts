@@ -1,0 +1,188 @@
+import { type Bytes, copyBytes } from "./bytes.js";
+import { cipherSuiteNumbers } from "./cipher-suite.js";
+import { commit, type Plan } from "./commit.js";
+import { Conversation, copyInvitees, type Invitee, type MlsConversation } from "./conversation.js";
+import type { Credential } from "./credential.js";
+import { type Id, type IdLike, type Name, nameOf } from "./id.js";
+import { createOptions, credentialRef, credentialShape, keyPackageOptions, parse, text } from "./options.js";
+import { copyMessages, joinByWelcome, receive } from "./receive.js";
+import type { Received } from "./received.js";
+import {
+  type CredentialRef,
+  credentialRefOf,
+  type KeyPackage,
+  keyPackageOf,
+  type Member,
+  memberOf,
+  noChange,
+  storedKeyPackageOf,
+} from "./records.js";
+import type { Scope } from "./scope.js";
+
+/** What came of a Welcome. */
+export interface Joined {
+  /** The conversation that this client is in now. */
+  readonly conversation: MlsConversation;
+  /** Who is in it, oneself included. */
+  readonly members: Member[];
+  /** Whether the last-resort key package was used: time to publish fresh ones, and to update the keys here. */
+  readonly lastResort: boolean;
+  /** What had been waiting for this Welcome. */
+  readonly received: Received[];
+}
+
+/** What a session and a transaction can do. On a session each call is a transaction of its own; on a transaction they are stored together. */
+export interface Operations {
+  /**
+   * Makes a signature key pair for this credential and keeps it. `CLIENT_MISMATCH` when it names another client than the
+   * session.
+   */
+  addCredential(credential: Credential): Promise<CredentialRef>;
+  /** The credentials of this client. */
+  credentials(): Promise<CredentialRef[]>;
+  /**
+   * Makes 1 to 1,000 key packages for others to add this client with. Their private keys are stored before you get their
+   * bytes, also inside a transaction that is aborted later. `CREDENTIAL_NOT_FOUND` for a reference of another keystore.
+   */
+  generateKeyPackages(
+    credential: CredentialRef,
+    options: { count: number; lifetimeMs?: number; lastResort?: boolean },
+  ): Promise<KeyPackage[]>;
+  /** The key packages that were made and not used yet, without their bytes. */
+  keyPackages(): Promise<Omit<KeyPackage, "bytes">[]>;
+  /**
+   * Creates a conversation, with oneself or with `members` as well. With them one commit is sent; unless it is accepted the
+   * conversation does not stay. When its outcome is unknown the conversation stays, unsettled: it shows epoch 0 and oneself, and
+   * `encrypt` rejects with `COMMIT_OUTCOME_UNKNOWN`. `CONVERSATION_EXISTS` when there is one of this id.
+   */
+  createConversation(
+    id: IdLike,
+    options: { credential: CredentialRef; members?: readonly Invitee[] },
+  ): Promise<MlsConversation>;
+  /**
+   * Joins the conversation that this Welcome is for, and receives what has been waiting for it. `WELCOME_INVALID` or
+   * `WELCOME_WITHOUT_KEY_PACKAGE` leave everything as it was.
+   */
+  joinByWelcome(welcome: Bytes): Promise<Joined>;
+  /** A handle, without asking the keystore. Throws `INVALID_ARGUMENT` for what is no id. */
+  conversation(id: IdLike): MlsConversation;
+  /** The ids of all conversations, also of those that removed this client. */
+  conversations(): Promise<Id[]>;
+  /**
+   * Receives one message or a batch, finds the conversations by itself, and answers in display order. It rejects only for
+   * failures of this machine or of `deliver`, and then nothing was consumed; when it returns, acknowledge to the server.
+   */
+  receive(messages: Bytes | readonly Bytes[]): Promise<Received[]>;
+  /**
+   * Keeps a small value of the application in the keystore, for example how far it has read; null deletes it. The key is 1 to
+   * 1,024 bytes of text.
+   */
+  setData(key: string, value: Bytes | null): Promise<void>;
+  /** What `setData` keeps under this key. */
+  data(key: string): Promise<Bytes | undefined>;
+}
+
+/** The operations, whichever scope they run in. */
+export class ScopedOperations implements Operations {
+  readonly #scope: Scope;
+
+  constructor(scope: Scope) {
+    this.#scope = scope;
+  }
+
+  async addCredential(credential: Credential): Promise<CredentialRef> {
+    const { clientId, cipherSuite } = parse(credentialShape, credential, "credential");
+    const { bytes } = nameOf(clientId, "credential.clientId");
+    return credentialRefOf(
+      await this.#scope.step((native) => native.addCredential(cipherSuiteNumbers[cipherSuite], bytes)),
+    );
+  }
+
+  async credentials(): Promise<CredentialRef[]> {
+    const credentials = await this.#scope.step((native) => native.credentials());
+    return credentials.map(credentialRefOf);
+  }
+
+  async generateKeyPackages(
+    credential: CredentialRef,
+    options: { count: number; lifetimeMs?: number; lastResort?: boolean },
+  ): Promise<KeyPackage[]> {
+    const { ref } = parse(credentialRef, credential, "credential");
+    const { count, lifetimeMs, lastResort } = parse(keyPackageOptions, options, "options");
+    const made = await this.#scope.step((native) => native.generateKeyPackages(ref, count, lifetimeMs, lastResort));
+    return made.map(keyPackageOf);
+  }
+
+  async keyPackages(): Promise<Omit<KeyPackage, "bytes">[]> {
+    const stored = await this.#scope.step((native) => native.keyPackages());
+    return stored.map(storedKeyPackageOf);
+  }
+
+  async createConversation(
+    id: IdLike,
+    options: { credential: CredentialRef; members?: readonly Invitee[] },
+  ): Promise<MlsConversation> {
+    const name = nameOf(id, "id");
+    const { credential, members } = parse(createOptions, options, "options");
+    if (members === undefined) {
+      await this.#createAlone(name, credential.ref);
+    } else {
+      const invitees = copyInvitees(members, "options.members");
+      const plan: Plan = {
+        conversation: name,
+        stage: (native) => native.stageCreate(name.bytes, credential.ref, invitees),
+        founding: true,
+      };
+      await commit(this.#scope, plan, {});
+    }
+    return new Conversation(this.#scope, name);
+  }
+
+  async joinByWelcome(welcome: Bytes): Promise<Joined> {
+    const { joined, received } = await joinByWelcome(this.#scope, copyBytes(welcome, "welcome"));
+    const conversation = new Conversation(this.#scope, nameOf(joined.conversationId, "conversationId"));
+    return { conversation, members: joined.members.map(memberOf), lastResort: joined.lastResort, received };
+  }
+
+  conversation(id: IdLike): MlsConversation {
+    return new Conversation(this.#scope, nameOf(id, "id"));
+  }
+
+  async conversations(): Promise<Id[]> {
+    return this.#scope.step((native) => native.conversations());
+  }
+
+  async receive(messages: Bytes | readonly Bytes[]): Promise<Received[]> {
+    return receive(this.#scope, copyMessages(messages));
+  }
+
+  async setData(key: string, value: Bytes | null): Promise<void> {
+    parse(text(1024), key, "key");
+    const copy = value === null ? undefined : copyBytes(value, "value");
+    await this.#scope.step((native) => native.setData(key, copy));
+  }
+
+  async data(key: string): Promise<Bytes | undefined> {
+    parse(text(1024), key, "key");
+    return (await this.#scope.step((native) => native.data(key))) ?? undefined;
+  }
+
+  async #createAlone({ id, bytes }: Name, credentialRef: string): Promise<void> {
+    await this.#scope.step(
+      async (native) => {
+        await native.createConversation(bytes, credentialRef);
+        return native.members(bytes);
+      },
+      (members) => {
+        const change = { ...noChange(), added: members.map(memberOf) };
+        this.#scope.state.events.emit("conversationChanged", {
+          conversationId: id,
+          epoch: 0n,
+          change,
+          active: true,
+          cause: "created",
+        });
+      },
+    );
+  }
+}

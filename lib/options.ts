@@ -1,0 +1,135 @@
+import * as z from "zod";
+import { type CipherSuite, cipherSuites } from "./cipher-suite.js";
+import { MlsError } from "./errors.js";
+import type { Deliver } from "./transaction.js";
+import type { MlsTransport } from "./transport.js";
+
+/**
+ * The value as this schema describes it, or `INVALID_ARGUMENT` with the path of the option and what is expected there. The
+ * value itself is never in the message: it may be a key that went to the wrong place.
+ */
+export function parse<S extends z.ZodType>(schema: S, value: unknown, name: string): z.output<S> {
+  const result = safely(name, () => schema.safeParse(value, JITLESS));
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  throw new MlsError("INVALID_ARGUMENT", issue === undefined ? `${name} is not valid.` : explain(issue, name, schema));
+}
+
+// Without the compiled fast path, options work the same where code generation from strings is forbidden (Electron, CSP).
+const JITLESS = { jitless: true };
+
+/** A getter of the caller may throw while it is read; that too is a bad argument. */
+function safely<R>(name: string, read: () => R): R {
+  try {
+    return read();
+  } catch (cause) {
+    throw new MlsError("INVALID_ARGUMENT", `${name} could not be read: one of its properties threw.`, { cause });
+  }
+}
+
+function explain(issue: z.core.$ZodIssue, name: string, schema: z.ZodType): string {
+  const where = [name, ...issue.path.map(String)].join(".");
+  if (issue.code === "unrecognized_keys") {
+    const known = schema instanceof z.ZodObject ? ` Known here: ${Object.keys(schema.shape).join(", ")}.` : "";
+    return `${where} has the unknown property "${(issue.keys[0] ?? "").slice(0, 40)}".${known}`;
+  }
+  return issue.code === "custom" ? `${where} ${issue.message}.` : `${where} must be ${expected(issue)}.`;
+}
+
+function expected(issue: z.core.$ZodIssue): string {
+  if (issue.code === "invalid_type") return issue.expected === "object" ? "an object" : `a ${issue.expected}`;
+  if (issue.code === "invalid_value") return `one of ${issue.values.map((value) => `"${String(value)}"`).join(", ")}`;
+  return "of another form";
+}
+
+/** A whole number from one bound to the other. */
+function whole(from: number, to: number): z.ZodType<number> {
+  return z.custom<number>(
+    (value) => Number.isSafeInteger(value) && (value as number) >= from && (value as number) <= to,
+    `must be a whole number from ${from} to ${to}`,
+  );
+}
+
+function callback<F>(): z.ZodType<F> {
+  return z.custom<F>((value) => typeof value === "function", "must be a function");
+}
+
+/** Any object that behaves like an AbortSignal: polyfills and other realms have classes of their own. */
+const signal = z.custom<AbortSignal>(
+  (value) =>
+    typeof value === "object" &&
+    value !== null &&
+    typeof (value as AbortSignal).aborted === "boolean" &&
+    typeof (value as AbortSignal).addEventListener === "function",
+  "must be an AbortSignal",
+);
+
+/** Class instances are welcome, so only what is called is looked at. */
+const transport = z.custom<MlsTransport>(
+  (value) =>
+    typeof value === "object" &&
+    value !== null &&
+    typeof (value as { sendCommitBundle?: unknown }).sendCommitBundle === "function",
+  "must be an object with the method sendCommitBundle",
+);
+
+/** What is copied and checked by hand, missing or not. */
+const later = z.unknown().optional();
+
+const DAY = 24 * 60 * 60 * 1000;
+const cipherSuite = z.enum(cipherSuites as [CipherSuite, ...CipherSuite[]]);
+
+export const credentialOptions = z.strictObject({ cipherSuite });
+
+/** A `Credential`, read by what it shows: one that another copy of the package made is as good. */
+export const credentialShape = z.strictObject({ clientId: z.string(), cipherSuite });
+
+/** What `addCredential` and its kin gave out; it may have been through JSON or another realm. */
+export const credentialRef = z.strictObject({ ref: z.string(), clientId: z.string(), cipherSuite });
+
+export const sessionOptions = z.strictObject({
+  clientId: later,
+  transport: transport.optional(),
+  sendTimeoutMs: whole(1, DAY).default(30_000),
+  transactionTimeoutMs: whole(1, DAY).default(60_000),
+  attempts: whole(1, 1000).default(8),
+  keyPackagesLowAt: whole(0, 1_000_000).default(10),
+  deliver: callback<Deliver>().optional(),
+});
+
+export const commitOptions = z.strictObject({ signal: signal.optional(), attempts: whole(1, 1000).optional() });
+export const settleOptions = z.strictObject({ signal: signal.optional() });
+export const encryptOptions = z.strictObject({ aad: later });
+export const createOptions = z.strictObject({ credential: credentialRef, members: later });
+export const invitee = z.strictObject({ keyPackage: later, clientId: later });
+
+export const keyPackageOptions = z.strictObject({
+  count: whole(1, 1000),
+  lifetimeMs: whole(1, 10 * 365 * DAY).optional(),
+  lastResort: z.boolean().default(false),
+});
+
+/** A label or key: not empty, encodable, and short. */
+export const text = (longest: number): z.ZodType<string> =>
+  z.custom<string>(
+    (value) =>
+      typeof value === "string" &&
+      value.length > 0 &&
+      !/\p{Surrogate}/u.test(value) &&
+      Buffer.byteLength(value) <= longest,
+    `must be a string of 1 to ${longest} bytes without lone surrogates`,
+  );
+
+/** RFC 9420 section 8: the length of an exported secret is a uint16. */
+export const secretLength = whole(1, 65_535);
+
+/** What `sendCommitBundle` may answer; `afterMs` may be a fraction, as clocks have them. */
+export const transportResponse = z.discriminatedUnion(
+  "status",
+  [
+    z.strictObject({ status: z.literal("success") }),
+    z.strictObject({ status: z.literal("retry"), afterMs: z.number().min(0).optional() }),
+    z.strictObject({ status: z.literal("abort"), reason: z.string() }),
+  ],
+  'must be { status: "success" }, { status: "retry", afterMs? } or { status: "abort", reason }',
+);

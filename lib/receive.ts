@@ -1,0 +1,105 @@
+import { type Bytes, copyBytes } from "./bytes.js";
+import { isErrorCode, MlsError } from "./errors.js";
+import type { Name } from "./id.js";
+import { warnWhenLow } from "./key-packages-low.js";
+import type { NativeJoined, NativeReceipt, NativeReceived } from "./native-binding.js";
+import type { Received } from "./received.js";
+import { changeOf, memberOf, noChange } from "./records.js";
+import type { Scope } from "./scope.js";
+import type { SessionState } from "./state.js";
+
+/** Copies one message or a batch of them. A message has no size limit: one that is too large must be judged, not block the batch. */
+export function copyMessages(messages: unknown): Bytes[] {
+  const batch = Array.isArray(messages) ? (messages as unknown[]) : [messages];
+  return batch.map((message, place) => {
+    const name = batch === messages ? `messages.${place}` : "messages";
+    return copyBytes(message, name, { max: Number.MAX_SAFE_INTEGER });
+  });
+}
+
+/** Receives messages of whichever conversations. */
+export async function receive(scope: Scope, messages: Bytes[]): Promise<Received[]> {
+  if (messages.length === 0) return [];
+  const { received } = await scope.receiving(
+    (native) => native.receive(messages, { handshakesOnly: false }),
+    (receipt) => applied(scope.state, receipt, { byApplication: true }),
+  );
+  return received;
+}
+
+/** Receives one message of this conversation; a message that is rejected is an error here, and is not delivered. */
+export async function decrypt(scope: Scope, conversation: Name, message: Bytes): Promise<Received[]> {
+  const { received } = await scope.receiving(
+    async (native) => {
+      const receipt = await native.receive([message], { handshakesOnly: false, only: conversation.bytes });
+      refuseRejected(receipt.received[0], conversation);
+      return receipt;
+    },
+    (receipt) => applied(scope.state, receipt, { byApplication: true }),
+  );
+  return received;
+}
+
+/** Joins by a Welcome; what was waiting for it is received with it. */
+export async function joinByWelcome(
+  scope: Scope,
+  welcome: Bytes,
+): Promise<{ joined: NativeJoined; received: Received[] }> {
+  const { result, received } = await scope.receiving(
+    (native) => native.joinByWelcome(welcome),
+    ({ conversationId, epoch, members, received: released }) => {
+      const change = { ...noChange(), added: members.map(memberOf) };
+      scope.state.events.emit("conversationChanged", { conversationId, epoch, change, active: true, cause: "joined" });
+      announce(scope.state, released);
+      void warnWhenLow(scope.state);
+    },
+  );
+  return { joined: result, received };
+}
+
+/**
+ * Tells the rest of the session what a receipt did, once it is durable: the listeners, and the commits that are on their way.
+ * `byApplication` is false for what a retry read by itself.
+ */
+export function applied(
+  state: SessionState,
+  { received, settled }: NativeReceipt,
+  { byApplication }: { byApplication: boolean },
+): void {
+  if (byApplication) for (const { conversationId, epoch } of received) remember(state, conversationId, epoch);
+  announce(state, received);
+  for (const { conversationId, commitId, outcome, change } of settled) {
+    const flight = state.lanes.find(conversationId)?.flight;
+    if (flight?.staged.commitId === commitId) flight.settle(outcome);
+    else state.events.emit("commitSettled", { conversationId, commitId, outcome, intent: changeOf(change) });
+  }
+}
+
+/** Tells the listeners of the commits among these. */
+export function announce(state: SessionState, received: readonly NativeReceived[]): void {
+  for (const { type, messageId, conversationId, epoch, own, change, active } of received) {
+    if (type !== "commit" || conversationId === undefined || epoch === undefined || change === undefined) continue;
+    const flight = state.lanes.find(conversationId)?.flight;
+    const founding = flight?.staged.commitId === messageId ? flight.founding : undefined;
+    state.events.emit("conversationChanged", {
+      conversationId,
+      epoch: epoch + 1n,
+      change: founding ?? changeOf(change),
+      active: active === true,
+      cause: founding !== undefined ? "created" : own === true ? "own" : "received",
+    });
+  }
+}
+
+function remember(state: SessionState, conversationId: string | undefined, epoch: bigint | undefined): void {
+  if (conversationId === undefined || epoch === undefined) return;
+  const lane = state.lanes.find(conversationId);
+  if (lane?.readUpTo !== undefined && epoch > lane.readUpTo) lane.readUpTo = epoch;
+}
+
+function refuseRejected(received: NativeReceived | undefined, { id }: Name): void {
+  if (received?.type !== "rejected") return;
+  const { code, reason } = received;
+  const message = `The message was rejected and left no trace: ${reason ?? "it is not valid."}`;
+  throw new MlsError(isErrorCode(code) ? code : "MESSAGE_INVALID", message, { context: { conversationId: id } });
+}

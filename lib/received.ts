@@ -1,0 +1,180 @@
+import type { Bytes } from "./bytes.js";
+import { isErrorCode, type MlsErrorCode } from "./errors.js";
+import type { Id } from "./id.js";
+import type { NativeReceived } from "./native-binding.js";
+import { type Change, changeOf, type Member, memberOf, unexpected } from "./records.js";
+
+/**
+ * What a received message turned out to be. A closed union: `switch` over `type` and you have thought of everything.
+ * `messageId` is the SHA-256 of the message, lowercase hex, the application's key for storing it once. `epoch` is the epoch
+ * that the message was made in.
+ */
+export type Received =
+  | ReceivedWelcome
+  | ReceivedRejected
+  | ReceivedMessage
+  | ReceivedCommit
+  | ReceivedProposal
+  | ReceivedWaiting
+  | ReceivedIgnored
+  | ReceivedUnreadable;
+
+/** A Welcome: not joined yet, that is for `joinByWelcome` to do. */
+export interface ReceivedWelcome {
+  readonly type: "welcome";
+  readonly messageId: Id;
+}
+
+/** Tampered, forged, malformed or against policy. It left no trace: the genuine message can still be received. */
+export interface ReceivedRejected {
+  readonly type: "rejected";
+  readonly messageId: Id;
+  /** Why, for a program. */
+  readonly code: MlsErrorCode;
+  /** Why, for people. */
+  readonly reason: string;
+}
+
+/** What all kinds have that belong to a conversation. */
+export interface ReceivedInConversation {
+  readonly messageId: Id;
+  readonly conversationId: Id;
+  /** The epoch that the message was made in. */
+  readonly epoch: bigint;
+}
+
+/** An application message, decrypted and its sender verified. */
+export interface ReceivedMessage extends ReceivedInConversation {
+  readonly type: "message";
+  readonly sender: Member;
+  readonly plaintext: Bytes;
+  /** Authenticated with the message, but visible to the server; empty when the sender gave none. */
+  readonly aad: Bytes;
+}
+
+/** A commit that was applied: the conversation is in the next epoch now. */
+export interface ReceivedCommit extends ReceivedInConversation {
+  readonly type: "commit";
+  /** Who made it; "external" for somebody who joined with it. */
+  readonly by: Member | "external";
+  /** Whether it is this client's own, come back from the server. */
+  readonly own: boolean;
+  readonly change: Change;
+  /** False: it removed this client. */
+  readonly active: boolean;
+}
+
+/** A proposal, verified and kept until a commit names it. */
+export interface ReceivedProposal extends ReceivedInConversation {
+  readonly type: "proposal";
+  readonly by: Member | "external";
+  readonly change: Change;
+  /** Commit it after so many milliseconds when nobody else did; spread over the members so that not all do it at once. */
+  readonly commitAfterMs: number;
+}
+
+/** Cannot be judged yet and is kept durably: acknowledge it to the server. What releases it will bring its result. */
+export interface ReceivedWaiting extends ReceivedInConversation {
+  readonly type: "waiting";
+  /** What it waits for. */
+  readonly for: "commit" | "proposal" | "welcome";
+  /** Since when something waits for this. */
+  readonly since: Date;
+  /** How many messages of this conversation wait. */
+  readonly count: number;
+}
+
+/** Nothing was lost: it was received before, is this client's own, or a handshake of an epoch that is over. */
+export interface ReceivedIgnored extends ReceivedInConversation {
+  readonly type: "ignored";
+  readonly why: "duplicate" | "own" | "stale-handshake";
+}
+
+/** Lost for good; worth telling the user. */
+export interface ReceivedUnreadable extends ReceivedInConversation {
+  readonly type: "unreadable";
+  readonly why: "epoch-too-old" | "outside-window" | "removed" | "evicted";
+}
+
+/** Makes the public record of a native one. */
+export function receivedOf(record: NativeReceived): Received {
+  const { type, messageId } = record;
+  switch (type) {
+    case "welcome":
+      return { type, messageId };
+    case "rejected":
+      return {
+        type,
+        messageId,
+        code: isErrorCode(record.code) ? record.code : "MESSAGE_INVALID",
+        reason: record.reason ?? "",
+      };
+    case "message":
+      return {
+        ...inConversation(record),
+        type,
+        sender: memberOf(present(record.sender, "sender")),
+        plaintext: present(record.plaintext, "plaintext"),
+        aad: record.aad ?? new Uint8Array(),
+      };
+    case "commit":
+      return {
+        ...inConversation(record),
+        type,
+        by: byOf(record),
+        own: present(record.own, "own"),
+        change: changeOf(present(record.change, "change")),
+        active: present(record.active, "active"),
+      };
+    case "proposal":
+      return {
+        ...inConversation(record),
+        type,
+        by: byOf(record),
+        change: changeOf(present(record.change, "change")),
+        commitAfterMs: present(record.commitAfterMs, "commitAfterMs"),
+      };
+    case "waiting":
+      return {
+        ...inConversation(record),
+        type,
+        for: present(record.waitingFor, "waitingFor"),
+        since: new Date(present(record.sinceMs, "sinceMs")),
+        count: present(record.count, "count"),
+      };
+    case "ignored":
+      return { ...inConversation(record), type, why: oneOf(record.why, ["duplicate", "own", "stale-handshake"]) };
+    case "unreadable":
+      return {
+        ...inConversation(record),
+        type,
+        why: oneOf(record.why, ["epoch-too-old", "outside-window", "removed", "evicted"]),
+      };
+    default:
+      return type satisfies never;
+  }
+}
+
+function inConversation(record: NativeReceived): ReceivedInConversation {
+  const { messageId } = record;
+  return {
+    messageId,
+    conversationId: present(record.conversationId, "conversationId"),
+    epoch: present(record.epoch, "epoch"),
+  };
+}
+
+function byOf({ sender }: NativeReceived): Member | "external" {
+  return sender === undefined ? "external" : memberOf(sender);
+}
+
+function present<T>(value: T | undefined, field: string): T {
+  if (value === undefined) throw unexpected(`a received message without "${field}"`);
+  return value;
+}
+
+function oneOf<W extends string>(why: string | undefined, known: readonly W[]): W {
+  const found = known.find((word) => word === why);
+  if (found === undefined) throw unexpected(`a received message with an unknown reason`);
+  return found;
+}

@@ -1,0 +1,221 @@
+import { backOff, catchUp } from "./catch-up.js";
+import { MlsError, type MlsErrorCode } from "./errors.js";
+import type { Name } from "./id.js";
+import type { Flight, Lane, Outcome } from "./lane.js";
+import type { NativeDatabase, NativeMerged, NativeUnsettledCommit } from "./native-binding.js";
+import { announce } from "./receive.js";
+import { changeOf, unsettledCommitOf } from "./records.js";
+import type { SessionState } from "./state.js";
+import { type MlsTransportResponse, sendCommit } from "./transport.js";
+import { aborted } from "./turn.js";
+
+/** How often one call may still ask the transport, and the caller's way to stop it. */
+export interface Budget {
+  readonly attempts: number;
+  used: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * Sends the same bytes until it is known what became of them: by the transport's answer, or by what was received meanwhile,
+ * whichever is first. Rejects when it ends otherwise: refused, unknown, exhausted, aborted or closed.
+ */
+export async function untilKnown(
+  state: SessionState,
+  lane: Lane,
+  conversation: Name,
+  flight: Flight,
+  budget: Budget,
+): Promise<Outcome> {
+  const sending = new Sending(state, lane, conversation, flight, budget);
+  for (;;) {
+    const end = await sending.round();
+    if (end instanceof MlsError) throw end;
+    if (end !== undefined) return end;
+  }
+}
+
+/** What ends the sending: the outcome, or the error that the caller gets. Undefined: one more round. */
+type End = Outcome | MlsError | undefined;
+
+/** What came of one send. */
+type Answer =
+  | MlsTransportResponse
+  /** What became of it, or that the caller wants no more, was known before an answer. */
+  | { status: "overtaken" }
+  /** It threw, took too long or answered something else. */
+  | { status: "unknown"; cause: unknown };
+
+class Sending {
+  readonly #state: SessionState;
+  readonly #lane: Lane;
+  readonly #conversation: Name;
+  readonly #flight: Flight;
+  readonly #budget: Budget;
+  /** Why the last round did not help, for the error in the end. */
+  #cause: unknown;
+
+  constructor(state: SessionState, lane: Lane, conversation: Name, flight: Flight, budget: Budget) {
+    this.#state = state;
+    this.#lane = lane;
+    this.#conversation = conversation;
+    this.#flight = flight;
+    this.#budget = budget;
+  }
+
+  /** One send with all that follows from its answer. */
+  async round(): Promise<End> {
+    const { signal, used, attempts } = this.#budget;
+    if (this.#flight.outcome() !== undefined) return this.#flight.outcome();
+    try {
+      this.#state.refuseWhenClosed();
+      if (signal?.aborted === true) return await this.#stop("unknown", signal.reason);
+      if (used >= attempts) return await this.#stop("exhausted", this.#cause);
+      const answer = await this.#send();
+      switch (answer.status) {
+        case "overtaken":
+          return this.#flight.outcome();
+        case "success":
+          return await this.#merge();
+        case "abort":
+          return await this.#clear(answer.reason);
+        case "retry":
+          return await this.#retry(answer.afterMs);
+        case "unknown":
+          this.#state.refuseWhenClosed();
+          return this.#flight.outcome() ?? (await this.#leaveOpen("unknown", answer.cause));
+      }
+    } catch (error) {
+      // A step of our own failed, which says nothing about the commit. What is known by now counts; else it stays open.
+      if (!MlsError.is(error) || MlsError.is(error, "SESSION_CLOSED")) throw error;
+      return this.#flight.outcome() ?? this.#leaveOpen("unknown", error, error);
+    }
+  }
+
+  async #send(): Promise<Answer> {
+    const { staged, fresh, sends, merged } = this.#flight;
+    // Counted before it is sent, also across restarts. Staging has counted the first one.
+    const attempt =
+      fresh && sends === 0
+        ? staged.attempt
+        : await this.#step((native, id) => native.countAttempt(id, staged.commitId));
+    if (this.#flight.outcome() !== undefined || this.#budget.signal?.aborted === true) return { status: "overtaken" };
+    this.#flight.sends += 1;
+    this.#budget.used += 1;
+    // Not aborted when our own commit comes back before the answer: the transport may still be handing out its Welcome.
+    const overtaken = merged.then((): Answer => ({ status: "overtaken" }));
+    try {
+      return await Promise.race([sendCommit(this.#state, staged, attempt, this.#budget.signal), overtaken]);
+    } catch (cause) {
+      return { status: "unknown", cause };
+    }
+  }
+
+  async #merge(): Promise<End> {
+    const { commitId } = this.#flight.staged;
+    const { result } = await this.#state.direct.receiving(
+      (native) => native.mergeCommit(this.#conversation.bytes, commitId),
+      (merged) => this.#tellMerged(merged),
+    );
+    if (result.outcome !== "lost") return "merged";
+    return this.#error(
+      "STATE_DIVERGED",
+      "The delivery service accepted this commit after it had handed out another one of the same epoch: members may have parted. Create the conversation anew.",
+    );
+  }
+
+  #tellMerged({ outcome, received }: NativeMerged): void {
+    if (outcome !== "merged") return; // Told by whoever merged it, or not true at all.
+    const { staged, founding } = this.#flight;
+    this.#flight.settle("merged");
+    this.#state.events.emit("conversationChanged", {
+      conversationId: staged.conversationId,
+      epoch: staged.epoch + 1n,
+      change: founding ?? changeOf(staged.change),
+      active: true,
+      cause: founding === undefined ? "own" : "created",
+    });
+    announce(this.#state, received);
+  }
+
+  async #clear(reason: string): Promise<End> {
+    await this.#step((native, id) => native.clearCommit(id, this.#flight.staged.commitId));
+    if (this.#flight.outcome() === "merged") return "merged"; // Its own echo was first, and proves more than the answer.
+    return this.#error("COMMIT_REJECTED", `The delivery service refused the commit for good: ${printable(reason)}`);
+  }
+
+  async #retry(afterMs: number | undefined): Promise<End> {
+    if (this.#flight.outcome() !== undefined) return this.#flight.outcome();
+    this.#cause = await catchUp(this.#state, this.#lane, this.#conversation, this.#budget.signal);
+    if (this.#flight.outcome() !== undefined || this.#budget.used >= this.#budget.attempts)
+      return this.#flight.outcome();
+    await backOff(this.#state, this.#flight, afterMs, this.#budget.signal);
+    return undefined;
+  }
+
+  /** No more sends: nothing is left of a commit that never left, and one that did stays open. */
+  async #stop(why: "unknown" | "exhausted", cause: unknown): Promise<End> {
+    const { sends, fresh, staged } = this.#flight;
+    if (sends > 0) return this.#leaveOpen(why, cause);
+    if (fresh) await this.#step((native, id) => native.clearCommit(id, staged.commitId));
+    if (why === "unknown") return aborted();
+    return this.#error(
+      "RETRY_EXHAUSTED",
+      "Other commits were faster in every attempt. Nothing is left open; make the call again.",
+      cause,
+    );
+  }
+
+  /** Keeps the commit for `settle()` or what will be received, and tells the listeners; unless it is known at the last moment. */
+  async #leaveOpen(why: "unknown" | "exhausted", cause: unknown, error?: MlsError): Promise<End> {
+    const open = await this.#markOpen(why);
+    if (this.#flight.outcome() !== undefined) return this.#flight.outcome();
+    this.#lane.flight = undefined; // From here on nobody waits: what becomes of it is told by commitSettled.
+    if (open !== undefined && this.#flight.fresh) this.#state.events.emit("commitUnsettled", unsettledCommitOf(open));
+    return error ?? this.#error(OPEN[why].code, OPEN[why].message, cause);
+  }
+
+  async #markOpen(why: "unknown" | "exhausted"): Promise<NativeUnsettledCommit | undefined> {
+    const { commitId } = this.#flight.staged;
+    try {
+      await this.#step((native, id) => native.markUnsettled(id, commitId, why));
+      const open = await this.#state.direct.step((native) => native.unsettledCommits());
+      return open.find((one) => one.commitId === commitId);
+    } catch {
+      // Staged and durable it is in any case, and will be found after a restart; the caller gets the error that matters.
+      this.#state.refuseWhenClosed();
+      return undefined;
+    }
+  }
+
+  #step<R>(step: (native: NativeDatabase, id: Uint8Array) => Promise<R>): Promise<R> {
+    return this.#state.direct.step((native) => step(native, this.#conversation.bytes));
+  }
+
+  #error(code: MlsErrorCode, message: string, cause?: unknown): MlsError {
+    const { conversationId, epoch } = this.#flight.staged;
+    return new MlsError(code, message, {
+      cause,
+      context: { conversationId, epoch: String(epoch), attempt: this.#budget.used },
+    });
+  }
+}
+
+const OPEN = {
+  unknown: {
+    code: "COMMIT_OUTCOME_UNKNOWN",
+    message:
+      "The commit was sent and nobody knows whether it was accepted. Go on receiving, and call session.settle() when online.",
+  },
+  exhausted: {
+    code: "RETRY_EXHAUSTED",
+    message: "The delivery service answered retry to every attempt. Go on receiving, and call session.settle() later.",
+  },
+} as const;
+
+/** The server's words, fit for one line of a log: they come from outside. */
+function printable(text: string): string {
+  const LONGEST = 200;
+  const line = text.replace(/[\p{C}\p{Z}]+/gu, " ").trim();
+  return line.length > LONGEST ? `${line.slice(0, LONGEST)}…` : line;
+}

@@ -1,0 +1,154 @@
+import { type Bytes, copyBytes } from "./bytes.js";
+import { deferred } from "./deferred.js";
+import { MlsError } from "./errors.js";
+import type { Id } from "./id.js";
+import type { NativeStagedCommit } from "./native-binding.js";
+import { outside } from "./nesting.js";
+import { parse, transportResponse } from "./options.js";
+import { type Change, changeOf } from "./records.js";
+import { type SessionState, sessionClosed } from "./state.js";
+
+/** A commit and what goes with it; the server must accept all of it or nothing. */
+export interface CommitBundle {
+  /** For the members; MLSMessage-framed. */
+  readonly commit: Bytes;
+  /** For those who are added, once the commit is accepted; `welcomeTo` says who they are. */
+  readonly welcome?: Bytes;
+  /** The conversation as it is after the commit, for the server to keep. */
+  readonly groupInfo: Bytes;
+}
+
+/** What belongs to a send; stored with the staged commit, and the same after a restart. */
+export interface SendContext {
+  readonly conversationId: Id;
+  /** The epoch that the commit was made in: the server accepts one commit per epoch. */
+  readonly epoch: bigint;
+  /** The SHA-256 of `commit`, lowercase hex: the server answers the same one again with the same answer. */
+  readonly commitId: Id;
+  /** From 1, counting on after a restart. */
+  readonly attempt: number;
+  readonly change: Change;
+  /** Where the Welcome goes. */
+  readonly welcomeTo: readonly { readonly clientId: Id; readonly keyPackageRef: Id }[];
+  /** Aborted at `sendTimeoutMs`, by the caller's signal, or when the session closes. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * What the server said. `success`: accepted, now or by an earlier attempt. `retry`: not known to be accepted; catch up and try
+ * again, after `afterMs` milliseconds if it says so. `abort`: never accepted and never will be. When in doubt, throw.
+ */
+export type MlsTransportResponse =
+  { status: "success" } | { status: "retry"; afterMs?: number } | { status: "abort"; reason: string };
+
+/**
+ * The application's way to its server. Its methods are called outside every lock and transaction, and may use the session. What
+ * they throw, and every answer of another form, leaves the outcome of the commit unknown.
+ */
+export interface MlsTransport {
+  /** Sends one commit. The same commit may be sent many times: the server accepts it once and answers every time. */
+  sendCommitBundle(bundle: CommitBundle, context: SendContext): Promise<MlsTransportResponse>;
+  /**
+   * What the server has of this conversation from this epoch on, in order. Asked after a `retry`, with the oldest epoch that can
+   * still be read. Without it a retry waits for the application's own `receive`.
+   */
+  fetchMessages?(conversationId: Id, fromEpoch: bigint, signal: AbortSignal): Promise<readonly Bytes[]>;
+}
+
+/** Sends this commit once more. Rejects with whatever left the outcome unknown. */
+export function sendCommit(
+  state: SessionState,
+  staged: NativeStagedCommit,
+  attempt: number,
+  signal?: AbortSignal,
+): Promise<MlsTransportResponse> {
+  return ask(state, signal, async (abort) => {
+    const answer: unknown = await transportOf(state).sendCommitBundle(
+      bundleOf(staged),
+      contextOf(staged, attempt, abort),
+    );
+    return parse(transportResponse, answer, "the answer of sendCommitBundle");
+  });
+}
+
+/** Asks for what the server has of this conversation; undefined when the transport cannot be asked. */
+export function fetchMessages(
+  state: SessionState,
+  id: Id,
+  from: bigint,
+  signal?: AbortSignal,
+): Promise<Bytes[]> | undefined {
+  const transport = transportOf(state);
+  if (typeof transport.fetchMessages !== "function") return undefined;
+  return ask(state, signal, async (abort) => {
+    const answer: unknown = await transport.fetchMessages?.(id, from, abort);
+    if (!Array.isArray(answer))
+      throw new MlsError("INVALID_ARGUMENT", "the answer of fetchMessages must be an array of Uint8Array.");
+    return Array.from(answer as unknown[], (message, place) =>
+      copyBytes(message, `the answer of fetchMessages.${place}`, { max: Number.MAX_SAFE_INTEGER }),
+    );
+  });
+}
+
+/** The session's transport; throws `TRANSPORT_MISSING`. */
+export function transportOf({ settings }: SessionState): MlsTransport {
+  if (settings.transport !== undefined) return settings.transport;
+  throw new MlsError(
+    "TRANSPORT_MISSING",
+    "A commit has to be sent, and the session has no transport. Open it with the transport option.",
+  );
+}
+
+/**
+ * Calls the transport, for no longer than the time limit, the caller's signal and the session last. It never hangs, whatever the
+ * transport does; what is answered too late goes nowhere.
+ */
+async function ask<R>(
+  state: SessionState,
+  signal: AbortSignal | undefined,
+  call: (abort: AbortSignal) => Promise<R>,
+): Promise<R> {
+  if (signal?.aborted === true) throw signal.reason;
+  const { clock, sendTimeoutMs } = state.settings;
+  const controller = new AbortController();
+  const stopped = deferred<never>();
+  const stop = (reason: unknown): void => {
+    stopped.reject(reason);
+    controller.abort(reason);
+  };
+  const stopAtCallersWish = (): void => stop(signal?.reason);
+  const stopTimer = clock.after(sendTimeoutMs, () =>
+    stop(new DOMException(`No answer within ${sendTimeoutMs} ms.`, "TimeoutError")),
+  );
+  const stopListening = state.onClose(() => stop(sessionClosed()));
+  signal?.addEventListener("abort", stopAtCallersWish);
+  try {
+    return await Promise.race([outside(() => call(controller.signal)), stopped.promise]);
+  } finally {
+    stopTimer();
+    stopListening();
+    signal?.removeEventListener("abort", stopAtCallersWish);
+  }
+}
+
+/** Copies: what an application does to the bytes it was given must not change what is sent the next time. */
+function bundleOf({ commit, welcome, groupInfo }: NativeStagedCommit): CommitBundle {
+  return {
+    commit: new Uint8Array(commit),
+    ...(welcome !== undefined && { welcome: new Uint8Array(welcome) }),
+    groupInfo: new Uint8Array(groupInfo),
+  };
+}
+
+function contextOf(staged: NativeStagedCommit, attempt: number, signal: AbortSignal): SendContext {
+  const { conversationId, epoch, commitId, change, welcomeTo } = staged;
+  return {
+    conversationId,
+    epoch,
+    commitId,
+    attempt,
+    change: changeOf(change),
+    welcomeTo: welcomeTo.map((to) => ({ ...to })),
+    signal,
+  };
+}
