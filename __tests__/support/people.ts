@@ -1,0 +1,107 @@
+import {
+  type Bytes,
+  type CipherSuite,
+  Credential,
+  type CredentialRef,
+  Database,
+  type MlsConversation,
+  type Received,
+  Session,
+  type SessionOptions,
+} from "conclave-mls";
+import { type Clock, withClock } from "../../lib/clock.js";
+import { Server } from "./server.js";
+
+/** The suite of the tests that are not about suites. */
+export const suite: CipherSuite = "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519";
+
+/** The bytes of a text. */
+export const bytes = (text: string): Bytes => new TextEncoder().encode(text);
+
+/** The text of bytes. */
+export const text = (content: Bytes): string => new TextDecoder().decode(content);
+
+type Settings = Partial<SessionOptions> & { database?: Database; clock?: Clock; fetch?: boolean };
+
+/** Somebody with a session, a credential and a place at the server. */
+export class Person {
+  readonly name: string;
+  readonly server: Server;
+  readonly session: Session;
+  readonly credential: CredentialRef;
+  readonly #read = new Map<string, number>();
+
+  private constructor(name: string, server: Server, session: Session, credential: CredentialRef) {
+    this.name = name;
+    this.server = server;
+    this.session = session;
+    this.credential = credential;
+  }
+
+  /** Comes with a fresh keystore in memory, unless a database is given. */
+  static async comes(name: string, server: Server, settings: Settings = {}): Promise<Person> {
+    const { database = await Database.inMemory(), clock, fetch = true, ...options } = settings;
+    const all: SessionOptions = { clientId: name, transport: server.transport(name, { fetch }), ...options };
+    const session = await Session.open(database, clock === undefined ? all : withClock(all, clock));
+    open.push(session);
+    const [known] = await session.credentials();
+    const credential = known ?? (await session.addCredential(Credential.basic(name, { cipherSuite: suite })));
+    return new Person(name, server, session, credential);
+  }
+
+  /** A fresh key package of this person. */
+  async keyPackage(): Promise<Bytes> {
+    const [keyPackage] = await this.session.generateKeyPackages(this.credential, { count: 1 });
+    return keyPackage!.bytes;
+  }
+
+  /** Creates a conversation with others, who join it at once. */
+  async creates(id: string, ...others: Person[]): Promise<MlsConversation> {
+    const credential = this.credential;
+    if (others.length === 0) return this.session.createConversation(id, { credential });
+    const members = await Promise.all(others.map((other) => other.keyPackage()));
+    const conversation = await this.session.createConversation(id, { credential, members });
+    for (const other of others) await other.joins();
+    return conversation;
+  }
+
+  /** Joins by all Welcomes that wait, and reads those conversations only from there on. */
+  async joins(): Promise<void> {
+    for (const welcome of this.server.takeWelcomes(this.name)) {
+      const { conversation } = await this.session.joinByWelcome(welcome);
+      this.#read.set(conversation.id, this.server.log(conversation.id).length);
+    }
+  }
+
+  /** Encrypts and posts. */
+  async says(id: string, words: string): Promise<void> {
+    this.server.post(await this.session.conversation(id).encrypt(bytes(words)));
+  }
+
+  /** Receives what is new in the log of a conversation. */
+  async reads(id: string): Promise<Received[]> {
+    const log = this.server.log(id);
+    const from = this.#read.get(id) ?? 0;
+    this.#read.set(id, log.length);
+    return this.session.receive(log.slice(from));
+  }
+
+  /** The texts among what is new in the log of a conversation. */
+  async hears(id: string): Promise<string[]> {
+    const received = await this.reads(id);
+    return received.flatMap((one) => (one.type === "message" ? [text(one.plaintext)] : []));
+  }
+
+  /** The names of the members, sorted. */
+  async sees(id: string): Promise<string[]> {
+    const members = await this.session.conversation(id).members();
+    return members.map(({ clientId }) => clientId).sort();
+  }
+}
+
+const open: Session[] = [];
+
+/** Closes all sessions of the test. */
+export async function everybodyLeaves(): Promise<void> {
+  await Promise.all(open.splice(0).map((session) => session.close()));
+}

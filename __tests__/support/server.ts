@@ -1,0 +1,120 @@
+import {
+  type Bytes,
+  type CommitBundle,
+  inspectMessage,
+  type MlsTransport,
+  type MlsTransportResponse,
+  type SendContext,
+} from "conclave-mls";
+
+/** A commit that a client has sent. */
+export interface Sent {
+  readonly from: string;
+  readonly bundle: CommitBundle;
+  readonly context: SendContext;
+}
+
+/** What the server does with a commit instead of taking or refusing it by the rules. */
+export type Whim = (sent: Sent, server: Server) => MlsTransportResponse | Promise<MlsTransportResponse>;
+
+/**
+ * A delivery service in memory that keeps the rules: one commit per epoch, the same commit answered the same, one order per
+ * conversation, Welcomes only of accepted commits. A test can give it a whim for the sends to come.
+ */
+export class Server {
+  /** Every send, in order. */
+  readonly sends: Sent[] = [];
+  readonly #whims: Whim[] = [];
+  readonly #accepted = new Map<string, string>();
+  readonly #logs = new Map<string, Bytes[]>();
+  readonly #welcomes = new Map<string, Bytes[]>();
+  readonly #waiting: { count: number; reached: () => void }[] = [];
+
+  /** Does this with the next sends, one each, before it keeps the rules again. */
+  next(...whims: Whim[]): void {
+    this.#whims.push(...whims);
+  }
+
+  /** The transport of one client; with `fetch` it can be asked for what it has. */
+  transport(from: string, { fetch = true } = {}): MlsTransport {
+    const transport: MlsTransport = {
+      sendCommitBundle: async (bundle, context) => {
+        const sent = { from, bundle, context };
+        const whim = this.#whims.shift();
+        this.#record(sent);
+        return whim === undefined ? this.take(sent) : whim(sent, this);
+      },
+    };
+    if (fetch) {
+      transport.fetchMessages = async (conversationId, fromEpoch) =>
+        this.log(conversationId).filter((message) => inspectMessage(message).epoch! >= fromEpoch);
+    }
+    return transport;
+  }
+
+  /** What the rules say about a commit. */
+  take({ bundle, context }: Sent): MlsTransportResponse {
+    const place = `${context.epoch} ${context.conversationId}`;
+    const accepted = this.#accepted.get(place);
+    if (accepted === context.commitId) return { status: "success" };
+    if (accepted !== undefined) return { status: "retry" };
+    this.#accepted.set(place, context.commitId);
+    this.post(bundle.commit);
+    for (const { clientId } of context.welcomeTo) this.#welcomesOf(clientId).push(bundle.welcome!);
+    return { status: "success" };
+  }
+
+  /** Appends a message to the log of its conversation. */
+  post(message: Bytes): void {
+    this.log(inspectMessage(message).conversationId!).push(message);
+  }
+
+  /** Everything that was sent in a conversation, in order. */
+  log(conversationId: string): Bytes[] {
+    let log = this.#logs.get(conversationId);
+    if (log === undefined) this.#logs.set(conversationId, (log = []));
+    return log;
+  }
+
+  /** The Welcomes for a client, once. */
+  takeWelcomes(clientId: string): Bytes[] {
+    return this.#welcomesOf(clientId).splice(0);
+  }
+
+  /** Resolves when so many sends have been made. */
+  async sent(count: number): Promise<void> {
+    if (this.sends.length >= count) return;
+    await new Promise<void>((reached) => this.#waiting.push({ count, reached }));
+  }
+
+  #record(sent: Sent): void {
+    this.sends.push(sent);
+    for (const { count, reached } of this.#waiting) if (this.sends.length >= count) reached();
+  }
+
+  #welcomesOf(clientId: string): Bytes[] {
+    let welcomes = this.#welcomes.get(clientId);
+    if (welcomes === undefined) this.#welcomes.set(clientId, (welcomes = []));
+    return welcomes;
+  }
+}
+
+/** Whims. Taken, but the answer is lost on the way. */
+export const loseAnswer: Whim = (sent, server) => {
+  server.take(sent);
+  throw new Error("connection reset");
+};
+
+/** Not taken, and the sender is told to try again. */
+export const sayRetry: Whim = () => ({ status: "retry" });
+
+/** Refused for good. */
+export const sayAbort: Whim = () => ({ status: "abort", reason: "not on my watch" });
+
+/** Not taken, no answer. */
+export const sayNothing: Whim = () => new Promise(() => {});
+
+/** Not taken, and the connection breaks. */
+export const breakDown: Whim = () => {
+  throw new Error("no route to host");
+};

@@ -1,0 +1,145 @@
+import type { CipherSuite, CommitBundle, Id, KeyPackage, MlsTransportResponse } from "../lib/index.js";
+import { Arrivals } from "./arrivals.js";
+import { commitOrder, type CommitOrder } from "./commits.js";
+import { conversationStore } from "./conversations.js";
+import { openDatabase, storageError, type Database } from "./database.js";
+import { DeliveryError } from "./errors.js";
+import { keyPackageDirectory, type KeyPackageDirectory } from "./key-packages.js";
+import { memberList } from "./members.js";
+import { messageOrder, type MessageOrder } from "./messages.js";
+import { clientQueues, type ClientQueues } from "./queues.js";
+import { checked, requests } from "./requests.js";
+import type {
+  DeliveryService,
+  FetchOptions,
+  LogEntry,
+  MembershipClaim,
+  PullOptions,
+  QueueEntry,
+  SentMessage,
+  StoredGroupInfo,
+} from "./service.js";
+
+/**
+ * A delivery service inside this process, on one SQLite file or in memory. It needs better-sqlite3 (`SQLITE_MISSING`).
+ *
+ * Each call is checked, runs as one SQLite transaction from beginning to end before another begins, and is on the disk
+ * (WAL, `synchronous=FULL`) when it resolves.
+ */
+export class EmbeddedDeliveryService implements DeliveryService {
+  readonly #database: Database;
+  readonly #transaction: (work: () => unknown) => unknown;
+  readonly #arrivals = new Arrivals();
+  readonly #directory: KeyPackageDirectory;
+  readonly #queues: ClientQueues;
+  readonly #commits: CommitOrder;
+  readonly #messages: MessageOrder;
+
+  /**
+   * Opens the service's file, or creates it, readable for its owner only. `DATABASE_IN_USE` while another service has it
+   * open; `DATABASE_FOREIGN`, and the file stays as it is, when it is anything else.
+   */
+  static async open(path: string): Promise<EmbeddedDeliveryService> {
+    if (typeof path !== "string" || path === "") {
+      throw new DeliveryError("INVALID_REQUEST", "path: must be a non-empty string; without a file use inMemory().");
+    }
+    return new EmbeddedDeliveryService(await openDatabase(path));
+  }
+
+  /** For tests: gone with `close`. */
+  static async inMemory(): Promise<EmbeddedDeliveryService> {
+    return new EmbeddedDeliveryService(await openDatabase(undefined));
+  }
+
+  private constructor(database: Database) {
+    this.#database = database;
+    const transaction = database.transaction((work: () => unknown) => work());
+    this.#transaction = (work) => transaction.immediate(work);
+    const directory = keyPackageDirectory(database);
+    const conversations = conversationStore(database);
+    const members = memberList(database);
+    const queues = clientQueues(database, this.#arrivals);
+    this.#directory = directory;
+    this.#queues = queues;
+    this.#commits = commitOrder(database, { directory, conversations, members, queues });
+    this.#messages = messageOrder({ conversations, members, queues });
+  }
+
+  async publishKeyPackages(clientId: Id, keyPackages: readonly KeyPackage[]): Promise<void> {
+    const request = checked(requests.publishKeyPackages, { clientId, keyPackages });
+    this.#run(() => this.#directory.publish(request));
+  }
+
+  async claimKeyPackage(ofClientId: Id, cipherSuite: CipherSuite): Promise<KeyPackage | undefined> {
+    const request = checked(requests.claimKeyPackage, { ofClientId, cipherSuite });
+    return this.#run(() => this.#directory.claim(request));
+  }
+
+  async countKeyPackages(clientId: Id, cipherSuite: CipherSuite): Promise<number> {
+    const request = checked(requests.countKeyPackages, { clientId, cipherSuite });
+    return this.#run(() => this.#directory.count(request));
+  }
+
+  async sendCommit(clientId: Id, bundle: CommitBundle, claim: MembershipClaim): Promise<MlsTransportResponse> {
+    const request = checked(requests.sendCommit, { clientId, bundle, ...claim });
+    request.signal?.throwIfAborted();
+    return this.#run(() => this.#commits.accept(request));
+  }
+
+  async sendMessage(clientId: Id, message: Uint8Array): Promise<SentMessage> {
+    const request = checked(requests.sendMessage, { clientId, message });
+    return this.#run(() => this.#messages.send(request));
+  }
+
+  async fetch(clientId: Id, conversationId: Id, options: FetchOptions): Promise<LogEntry[]> {
+    const request = checked(requests.fetch, { clientId, conversationId, ...options });
+    request.signal?.throwIfAborted();
+    return this.#run(() => this.#messages.fetch(request));
+  }
+
+  async groupInfo(clientId: Id, conversationId: Id): Promise<StoredGroupInfo> {
+    const request = checked(requests.groupInfo, { clientId, conversationId });
+    return this.#run(() => this.#messages.groupInfo(request));
+  }
+
+  async pull(clientId: Id, options?: PullOptions): Promise<QueueEntry[]> {
+    const request = checked(requests.pull, { clientId, ...options });
+    request.signal?.throwIfAborted();
+    const end = performance.now() + request.waitMs;
+    for (;;) {
+      const entries = this.#run(() => this.#queues.pull(request));
+      const rest = end - performance.now();
+      if (entries.length > 0 || rest <= 0) return entries;
+      await this.#arrivals.next(clientId, rest, request.signal);
+    }
+  }
+
+  async acknowledge(clientId: Id, cursor: number): Promise<void> {
+    const request = checked(requests.acknowledge, { clientId, cursor });
+    this.#run(() => this.#queues.acknowledge(request));
+  }
+
+  async close(): Promise<void> {
+    this.#arrivals.close(closed());
+    this.#database.close();
+  }
+
+  /** The same as `close`, for `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** One call: one transaction, begun and ended without giving way to another call. */
+  #run<R>(work: () => R): R {
+    if (!this.#database.open) throw closed();
+    try {
+      return this.#transaction(work) as R;
+    } catch (error) {
+      throw storageError(error);
+    }
+  }
+}
+
+function closed(): DeliveryError {
+  return new DeliveryError("CLOSED", "The delivery service is closed; open it again.");
+}

@@ -1,0 +1,51 @@
+import type { Id, MlsTransport } from "../lib/index.js";
+import type { DeliveryService, QueueEntry } from "./service.js";
+
+/** The transport of a session with this client id over a delivery service; hand it to `Session.open`. */
+export function transportOf(service: DeliveryService, clientId: Id): MlsTransport {
+  return {
+    sendCommitBundle(bundle, { welcomeTo, change, signal }) {
+      return service.sendCommit(clientId, bundle, {
+        welcomeTo,
+        removed: change.removed.map((member) => member.clientId),
+        signal,
+      });
+    },
+    async fetchMessages(conversationId, fromEpoch, signal) {
+      const messages: Uint8Array[] = [];
+      for (let after = 0, more = true; more;) {
+        const entries = await service.fetch(clientId, conversationId, { fromEpoch, after, signal });
+        messages.push(...entries.map((entry) => entry.bytes));
+        after = entries.at(-1)?.sequence ?? after;
+        more = entries.length > 0;
+      }
+      return messages;
+    },
+  };
+}
+
+/**
+ * Everything that arrives for a client, one after the other, waiting where there is nothing: for as long as the service
+ * answers, or until the signal, which ends the loop without an error. An entry that was not acknowledged comes again when
+ * following anew.
+ */
+export async function* follow(
+  service: DeliveryService,
+  clientId: Id,
+  { after = 0, signal }: { after?: number; signal?: AbortSignal } = {},
+): AsyncGenerator<QueueEntry, void, undefined> {
+  for (;;) {
+    let entries: QueueEntry[];
+    try {
+      entries = await service.pull(clientId, { after, waitMs: 30_000, signal });
+    } catch (error) {
+      if (signal?.aborted) return;
+      throw error;
+    }
+    for (const entry of entries) {
+      if (signal?.aborted) return;
+      after = entry.cursor;
+      yield entry;
+    }
+  }
+}
