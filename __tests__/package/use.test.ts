@@ -1,0 +1,109 @@
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { checkout, Consumer, pack } from "./consumer.js";
+
+const HEAR_OURSELVES = `
+  const key = DatabaseKey.generate();
+  const database = await Database.open("alice.db", key);
+  const session = await Session.open(database, { clientId: "alice:laptop" });
+  const cipherSuite = "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519";
+  const credential = await session.addCredential(Credential.basic("alice:laptop", { cipherSuite }));
+  const conversation = await session.createConversation("team", { credential });
+  const sealed = await conversation.encrypt(new TextEncoder().encode("hello"));
+  console.log(inspectMessage(sealed).kind, await session.conversations());
+  await session.close();
+`;
+const NAMES = "Credential, Database, DatabaseKey, inspectMessage, MlsError, Session";
+
+describe("the package, installed from its tarball", () => {
+  const consumer = new Consumer();
+
+  beforeAll(async () => {
+    const tarballs = [await pack(checkout, consumer), await pack(join(checkout, "node_modules/zod"), consumer)];
+    await consumer.install(...tarballs);
+  }, 60_000);
+
+  afterAll(() => consumer[Symbol.dispose]());
+
+  test("works from an ES module", async () => {
+    const program = `import { ${NAMES} } from "conclave-mls"; ${HEAR_OURSELVES}`;
+    expect(await consumer.node("use.mjs", program)).toBe("message [ 'team' ]");
+  });
+
+  test("works from CommonJS", async () => {
+    const program = `const { ${NAMES} } = require("conclave-mls"); (async () => { ${HEAR_OURSELVES} })();`;
+    expect(await consumer.node("use.cjs", program.replace("alice.db", "other.db"))).toBe("message [ 'team' ]");
+  });
+
+  test("an error of one module system is recognised by the other", async () => {
+    const program = `
+      import { createRequire } from "node:module";
+      import * as esm from "conclave-mls";
+      const cjs = createRequire(import.meta.url)("conclave-mls");
+      try { esm.inspectMessage(new Uint8Array(3)); }
+      catch (error) { console.log(cjs.MlsError.is(error, "MESSAGE_INVALID"), error instanceof cjs.MlsError); }`;
+    expect(await consumer.node("both.mjs", program)).toBe("true false");
+  });
+
+  test("works where code may not be made from strings", async () => {
+    const program = `import { ${NAMES} } from "conclave-mls"; ${HEAR_OURSELVES}`.replace("alice.db", "third.db");
+    expect(await consumer.node("strict.mjs", program, "--disallow-code-generation-from-strings")).toMatch(/^message/);
+  });
+
+  test("importing it loads neither the addon nor better-sqlite3", async () => {
+    // Nobody installed better-sqlite3 here; the addon would show among the mapped files.
+    const program = `
+      import "conclave-mls";
+      const { readFileSync } = await import("node:fs");
+      console.log(/conclave\\S*\\.node/.test(readFileSync("/proc/self/maps", "utf8")));`;
+    expect(await consumer.node("import.mjs", program)).toBe("false");
+  });
+
+  test("gives its package.json away, as tools expect", async () => {
+    const program = `console.log(require("conclave-mls/package.json").name);`;
+    expect(await consumer.node("manifest.cjs", program)).toBe("conclave-mls");
+  });
+
+  describe("with TypeScript, strict and without skipLibCheck", () => {
+    const program = `
+      import { ${NAMES}, type MlsErrorCode, type MlsTransport, type Received } from "conclave-mls";
+      export const transport: MlsTransport = {
+        sendCommitBundle: async (bundle, { conversationId, signal }) => {
+          signal.throwIfAborted();
+          return bundle.commit.length > conversationId.length ? { status: "success" } : { status: "retry", afterMs: 5 };
+        },
+      };
+      export function codeOf(error: unknown): MlsErrorCode | undefined {
+        return MlsError.is(error) ? error.code : undefined;
+      }
+      export function text(received: Received): string {
+        return received.type === "message" ? new TextDecoder().decode(received.plaintext) : received.type;
+      }
+      export async function main(): Promise<bigint> {
+        ${HEAR_OURSELVES}
+        return conversation.epoch();
+      }`;
+
+    beforeAll(() => {
+      consumer.link("@types/node");
+      // The public types must stand on their own: those of zod are not part of them.
+      rmSync(join(consumer.folder, "node_modules/zod"), { recursive: true });
+    });
+
+    test.each([
+      ["ES modules", "main.mts", "nodenext", "nodenext"],
+      ["CommonJS", "main.cts", "nodenext", "nodenext"],
+      ["CommonJS of a bundler", "plain.ts", "commonjs", "bundler"],
+    ])(
+      "%s",
+      async (_name, file, module, moduleResolution) => {
+        consumer.write(file, program);
+        const options = { strict: true, skipLibCheck: false, exactOptionalPropertyTypes: true, noEmit: true };
+        const compilerOptions = { ...options, target: "es2022", module, moduleResolution, types: ["node"] };
+        consumer.write("tsconfig.json", JSON.stringify({ compilerOptions, files: [file] }));
+        await consumer.tool("typescript/bin/tsc", "--project", "tsconfig.json");
+      },
+      60_000,
+    );
+  });
+});
