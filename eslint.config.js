@@ -48,6 +48,7 @@ export default defineConfig(
       "@typescript-eslint/no-non-null-assertion": "off",
       // Hostile callbacks throw strings here, on purpose.
       "@typescript-eslint/only-throw-error": "off",
+      "@typescript-eslint/prefer-promise-reject-errors": "off",
       // Jest's mocks and matchers are handed around unbound.
       "@typescript-eslint/unbound-method": "off",
       "no-restricted-properties": [

@@ -207,8 +207,8 @@ const THREE: Line = { messageId: "three", by: "alice", text: "She is gone." };
 
 /** A short demo in which everything went well. */
 function asItMustBe(): Writable<DemoRecord> {
-  const inEpoch = (epoch: bigint, authenticator: string, ...names: string[]) =>
-    names.map((name) => ({ name, epoch, authenticator: authenticator as string | undefined }));
+  const inEpoch = (epoch: bigint, authenticator: string | undefined, ...names: string[]) =>
+    names.map((name) => ({ name, epoch, authenticator }));
   const act = (title: string, said: Line[], standings: ReturnType<typeof inEpoch>) => ({
     title,
     seconds: 1,

@@ -99,7 +99,11 @@ const answers: [string, Hostile][] = [
   ["a rejection with nothing", () => Promise.reject()],
   [
     "a thenable that rejects and then answers",
-    () => thenable((resolve, reject) => (reject("no"), resolve({ status: "success" }))),
+    () =>
+      thenable((resolve, reject) => {
+        reject("no");
+        resolve({ status: "success" });
+      }),
   ],
   [
     "a thenable that throws",
@@ -128,7 +132,14 @@ const silences: [string, Hostile][] = [
 /** Answers that are odd in their making and yet good. */
 const oddSuccesses: [string, (answer: MlsTransportResponse) => unknown][] = [
   ["no promise at all", (answer) => answer],
-  ["a thenable that answers twice", (answer) => thenable((resolve) => (resolve(answer), resolve({ status: "retry" })))],
+  [
+    "a thenable that answers twice",
+    (answer) =>
+      thenable((resolve) => {
+        resolve(answer);
+        resolve({ status: "retry" });
+      }),
+  ],
   [
     "a thenable that answers, rejects and throws",
     (answer) =>
@@ -151,8 +162,8 @@ const fetches: [string, Hostile][] = [
   ["one message instead of a list", () => bytes("x")],
   ["a list of text", () => ["x"]],
   ["a list of noise", () => [bytes("noise"), new Uint8Array()]],
-  ["a list with holes", () => new Array(3)],
-  ["a list that says it has four billion entries", () => new Array(2 ** 32 - 1)],
+  ["a list with holes", () => new Array<unknown>(3)],
+  ["a list that says it has four billion entries", () => new Array<unknown>(2 ** 32 - 1)],
   [
     "a list whose entries throw",
     () =>
@@ -395,7 +406,15 @@ describe("a transaction's callback", () => {
   });
 
   it.each<[string, () => unknown, unknown]>([
-    ["a thenable that answers twice", () => thenable((resolve) => (resolve("once"), resolve("twice"))), "once"],
+    [
+      "a thenable that answers twice",
+      () =>
+        thenable((resolve) => {
+          resolve("once");
+          resolve("twice");
+        }),
+      "once",
+    ],
     [
       "a thenable that answers and then throws",
       () =>

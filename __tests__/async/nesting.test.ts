@@ -1,6 +1,6 @@
 import { setTimeout as timer } from "node:timers";
 import { AsyncLocalStorage } from "node:async_hooks";
-import { type MlsTransport, type Received, Session, type TransactionContext } from "conclave-mls";
+import { Credential, type MlsTransport, type Received, Session, type TransactionContext } from "conclave-mls";
 import { expectCode } from "../support/expect.js";
 import { bytes, everybodyLeaves, Person } from "../support/people.js";
 import { Server } from "../support/server.js";
@@ -23,7 +23,7 @@ function callsOf({ session, credential }: Person): Promise<unknown>[] {
     session.newTransaction(),
     session.unsettledCommits(),
     session.settle(),
-    session.addCredential({ clientId: "alice", cipherSuite: credential.cipherSuite } as never),
+    session.addCredential(Credential.basic("alice", { cipherSuite: credential.cipherSuite })),
     session.credentials(),
     session.generateKeyPackages(credential, { count: 1 }),
     session.keyPackages(),
@@ -87,7 +87,7 @@ describe("a session inside its own transaction", () => {
     const { alice } = await aliceAndBob();
     const later = await alice.session.transaction(() => [
       new Promise((resolve, reject) => {
-        timer(() => alice.session.conversations().then(resolve, reject), 0);
+        timer(() => void alice.session.conversations().then(resolve, reject), 0);
       }),
     ]);
     expect(await later[0]).toEqual(["team"]);
@@ -98,7 +98,13 @@ describe("a session inside its own transaction", () => {
     let inTheOpen!: () => void;
     const open = new Promise<void>((resolve) => (inTheOpen = resolve));
     let go!: () => void;
-    server.next((sent) => new Promise((resolve) => ((go = () => resolve(server.take(sent))), inTheOpen())));
+    server.next(
+      (sent) =>
+        new Promise((resolve) => {
+          go = () => resolve(server.take(sent));
+          inTheOpen();
+        }),
+    );
     await alice.session.transaction(async (tx) => {
       const update = tx.conversation("team").updateKeys();
       await open;
@@ -301,10 +307,11 @@ describe("listeners", () => {
       called.push("throws");
       throw new Error("mine");
     });
-    alice.session.on("conversationChanged", async () => {
+    const rejects = (): unknown => {
       called.push("rejects");
-      throw new Error("mine too");
-    });
+      return Promise.reject(new Error("mine too"));
+    };
+    alice.session.on("conversationChanged", rejects);
     const stop = alice.session.on("conversationChanged", () => called.push("stopped"));
     alice.session.on("conversationChanged", () => called.push("fine"));
     stop();

@@ -1,4 +1,4 @@
-import { MlsError, type MlsConversation, type TransactionContext } from "conclave-mls";
+import { Credential, type MlsConversation, type MlsError, type TransactionContext } from "conclave-mls";
 import { FakeClock } from "../support/clock.js";
 import { expectCode } from "../support/expect.js";
 import { bytes, everybodyLeaves, Person, text } from "../support/people.js";
@@ -193,7 +193,7 @@ describe("transactions", () => {
       handle = tx.conversation("team");
     });
     const calls = [
-      kept.addCredential({ clientId: "alice", cipherSuite: alice.credential.cipherSuite } as never),
+      kept.addCredential(Credential.basic("alice", { cipherSuite: alice.credential.cipherSuite })),
       kept.credentials(),
       kept.generateKeyPackages(alice.credential, { count: 1 }),
       kept.keyPackages(),

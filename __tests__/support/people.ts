@@ -10,7 +10,7 @@ import {
   type SessionOptions,
 } from "conclave-mls";
 import { type Clock, withClock } from "../../lib/clock.js";
-import { Server } from "./server.js";
+import type { Server } from "./server.js";
 
 /** The suite of the tests that are not about suites. */
 export const suite: CipherSuite = "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519";
