@@ -153,7 +153,7 @@ impl From<Merged> for NativeMerged {
     }
 }
 
-fn commit_id(text: &str) -> Result<MessageId> {
+pub(crate) fn commit_id(text: &str) -> Result<MessageId> {
     let bytes = from_hex(text).and_then(|bytes| bytes.try_into().ok());
     bytes.ok_or_else(|| Error::internal("a commitId is not 32 bytes in hexadecimal digits"))
 }

@@ -47,10 +47,11 @@ impl NativeDatabase {
         env: &'env Env,
         id: Uint8Array,
         credential_ref: String,
+        external_join: bool,
     ) -> napi::Result<Object<'env>> {
         self.step(
             env,
-            move |session| session.create_conversation(&id.0, &reference(&credential_ref)?),
+            move |session| session.create_conversation(&id.0, &reference(&credential_ref)?, external_join),
             |()| (),
         )
     }
@@ -63,10 +64,13 @@ impl NativeDatabase {
         id: Uint8Array,
         credential_ref: String,
         invitees: Vec<NativeInvitee>,
+        external_join: bool,
     ) -> napi::Result<Object<'env>> {
         self.step(
             env,
-            move |session| session.stage_create(&id.0, &reference(&credential_ref)?, converted(invitees)),
+            move |session| {
+                session.stage_create(&id.0, &reference(&credential_ref)?, converted(invitees), external_join)
+            },
             NativeStagedCommit::from,
         )
     }

@@ -11,6 +11,7 @@ mod conversation;
 mod credential;
 mod database;
 mod error;
+mod external_join;
 mod inspect;
 mod key_package;
 mod member;

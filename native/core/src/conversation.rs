@@ -4,6 +4,7 @@ pub(crate) mod buffer;
 pub mod commit;
 mod create;
 mod encrypt;
+pub mod external_join;
 mod framed;
 pub(crate) mod generations;
 mod info;

@@ -53,6 +53,8 @@ codes! {
     MessageInvalid = "MESSAGE_INVALID",
     WelcomeInvalid = "WELCOME_INVALID",
     WelcomeWithoutKeyPackage = "WELCOME_WITHOUT_KEY_PACKAGE",
+    GroupInfoInvalid = "GROUP_INFO_INVALID",
+    ExternalJoinRefused = "EXTERNAL_JOIN_REFUSED",
     CommitOutcomeUnknown = "COMMIT_OUTCOME_UNKNOWN",
     StateDiverged = "STATE_DIVERGED",
     DatabaseClosed = "DATABASE_CLOSED",

@@ -3,14 +3,15 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use openmls::prelude::{
-    Capabilities, Ciphersuite, ExtensionType, KeyPackage as MlsKeyPackage, KeyPackageIn, Lifetime, MlsMessageBodyIn,
-    MlsMessageIn, MlsMessageOut, OpenMlsCrypto, ProposalType, ProtocolVersion,
+    Capabilities, Ciphersuite, ExtensionType, KeyPackage as MlsKeyPackage, KeyPackageIn, LeafNodeParameters, Lifetime,
+    MlsMessageBodyIn, MlsMessageIn, MlsMessageOut, OpenMlsCrypto, ProposalType, ProtocolVersion,
 };
 use openmls_traits::OpenMlsProvider;
 use serde::{Deserialize, Serialize};
 use tls_codec::{DeserializeBytes, Serialize as _};
 
 use crate::cipher_suite::cipher_suite;
+use crate::conversation::external_join::EXTERNAL_JOIN;
 use crate::credential::CredentialRow;
 use crate::error::{Code, Error, Result};
 use crate::keystore::Entity;
@@ -44,8 +45,8 @@ pub(crate) struct KeyPackageRow {
     pub(crate) last_resort: bool,
 }
 
-/// What this client's leaves say they can do: what the provider carries, last-resort key packages, and
-/// SelfRemove proposals.
+/// What this client's leaves say they can do: what the provider carries, last-resort key packages, conversations that allow
+/// external joins, and SelfRemove proposals.
 pub(crate) fn capabilities(crypto: &impl OpenMlsCrypto) -> Capabilities {
     let suites: Vec<Ciphersuite> = crate::cipher_suite::CIPHER_SUITES
         .iter()
@@ -54,8 +55,15 @@ pub(crate) fn capabilities(crypto: &impl OpenMlsCrypto) -> Capabilities {
         .collect();
     Capabilities::builder()
         .ciphersuites(suites)
-        .extensions(vec![ExtensionType::LastResort])
+        .extensions(vec![ExtensionType::LastResort, ExtensionType::Unknown(EXTERNAL_JOIN)])
         .proposals(vec![ProposalType::SelfRemove])
+        .build()
+}
+
+/// The same for the leaf of an external commit.
+pub(crate) fn leaf_node_parameters(crypto: &impl OpenMlsCrypto) -> LeafNodeParameters {
+    LeafNodeParameters::builder()
+        .with_capabilities(capabilities(crypto))
         .build()
 }
 

@@ -24,7 +24,7 @@ use std::path::Path;
 pub use entity::Entity;
 pub use key::DatabaseKey;
 pub use pending::Savepoint;
-pub use rows::{Rows, ScopedRow};
+pub use rows::{PutAside, Rows, ScopedRow};
 pub use table::Value;
 
 use crate::error::Result;

@@ -5,6 +5,8 @@ use openmls::prelude::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
+
 /// One leaf of the group's tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
@@ -60,13 +62,26 @@ pub(crate) fn members(group: &MlsGroup) -> Vec<Member> {
 }
 
 /// What a staged commit changes, told before it is merged. `committer` is the leaf it came from.
-pub(crate) fn change_of_commit(group: &MlsGroup, commit: &StagedCommit, committer: Option<LeafNodeIndex>) -> Change {
+pub(crate) fn change_of_commit(group: &MlsGroup, commit: &StagedCommit, committer: LeafNodeIndex) -> Change {
     let mut change = change_of_proposals(group, commit.queued_proposals());
     let path_only = commit.queued_proposals().next().is_none();
-    if let (true, Some(leaf), Some(node)) = (path_only, committer, commit.update_path_leaf_node()) {
-        change.updated.push(Member::of_leaf(leaf, node));
+    if let (true, Some(node)) = (path_only, commit.update_path_leaf_node()) {
+        change.updated.push(Member::of_leaf(committer, node));
     }
     change
+}
+
+/// What an external commit changes: somebody joins, perhaps in place of its own former leaf.
+pub(crate) fn change_of_external_commit(group: &MlsGroup, commit: &StagedCommit) -> Result<Change> {
+    let mut change = change_of_proposals(group, commit.queued_proposals());
+    let leaf = commit
+        .update_path_leaf_node()
+        .ok_or_else(|| Error::internal("an external commit has no path"))?;
+    let index = group
+        .ext_commit_sender_index(commit)
+        .map_err(|cause| Error::internal("an external commit has no leaf").caused_by(cause))?;
+    change.added.push(Member::of_leaf(index, leaf));
+    Ok(change)
 }
 
 /// What proposals change when they are committed together.

@@ -30,7 +30,7 @@ fn every_cipher_suite_carries_a_conversation() {
         );
         let credential = alice.credential.clone();
         alice
-            .step(|session| session.create_conversation(TEAM, &credential))
+            .step(|session| session.create_conversation(TEAM, &credential, false))
             .expect("it can be created");
         let staged = alice.commit(Request::Add(vec![bob.invitee()]));
         bob.join(&staged);
@@ -45,7 +45,7 @@ fn nothing_can_be_sent_before_the_founding_commit_is_accepted_and_refused_it_lea
     let credential = alice.credential.clone();
     let invitees = vec![bob.invitee()];
     let staged = alice
-        .step(|session| session.stage_create(TEAM, &credential, invitees))
+        .step(|session| session.stage_create(TEAM, &credential, invitees, false))
         .expect("it can be staged");
     assert_eq!(
         alice.code_of(|session| session.encrypt(TEAM, b"x", b"")),
@@ -350,7 +350,7 @@ fn a_last_resort_key_package_can_be_joined_with_twice() {
             client_id: None,
         };
         let staged = alice
-            .step(|session| session.stage_create(id, &credential, vec![invitee]))
+            .step(|session| session.stage_create(id, &credential, vec![invitee], false))
             .expect("bob can be added");
         alice
             .step(|session| session.merge_commit(id, &staged.commit_id))
@@ -394,15 +394,15 @@ fn bad_input_is_refused_with_a_code_and_changes_nothing() {
     assert_eq!(stage(Request::Add(vec![dave.invitee()])), Code::KeyPackageMismatch);
     let credential = alice.credential.clone();
     assert_eq!(
-        alice.code_of(|session| session.create_conversation(TEAM, &credential)),
+        alice.code_of(|session| session.create_conversation(TEAM, &credential, false)),
         Code::ConversationExists
     );
     assert_eq!(
-        alice.code_of(|session| session.create_conversation(b"", &credential)),
+        alice.code_of(|session| session.create_conversation(b"", &credential, false)),
         Code::InvalidArgument
     );
     assert_eq!(
-        alice.code_of(|session| session.create_conversation(b"x", b"?")),
+        alice.code_of(|session| session.create_conversation(b"x", b"?", false)),
         Code::CredentialNotFound
     );
     assert_eq!(

@@ -61,7 +61,7 @@ fn joining_is_taken_back_with_its_key_package_and_its_generations_stay_used() {
     let credential = alice.credential.clone();
     let invitees = vec![bob.invitee()];
     let staged = alice
-        .step(|session| session.stage_create(TEAM, &credential, invitees))
+        .step(|session| session.stage_create(TEAM, &credential, invitees, false))
         .expect("it can be founded");
     alice.merge(&staged);
     bob.session.begin().expect("none is open");
@@ -124,7 +124,7 @@ fn key_packages_that_were_handed_out_can_be_joined_with_whatever_became_of_their
     let mut alice = client("alice");
     let credential = alice.credential.clone();
     let staged = alice
-        .step(|session| session.stage_create(TEAM, &credential, vec![invitee]))
+        .step(|session| session.stage_create(TEAM, &credential, vec![invitee], false))
         .expect("it can be founded");
     alice.merge(&staged);
     let mut bob = client_with("bob", 1, Keystore::open(&path, &key()).expect("it can be opened"));
@@ -191,7 +191,7 @@ fn a_kill_inside_a_transaction_burns_what_was_reserved() {
     let credential = alice.credential.clone();
     let invitees = vec![bob.invitee()];
     let staged = alice
-        .step(|session| session.stage_create(TEAM, &credential, invitees))
+        .step(|session| session.stage_create(TEAM, &credential, invitees, false))
         .expect("it can be founded");
     alice.merge(&staged);
     bob.join(&staged);

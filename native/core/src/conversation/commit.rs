@@ -4,10 +4,11 @@ use openmls_traits::OpenMlsProvider;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::decode;
-use crate::conversation::State;
+use crate::conversation::external_join::PendingJoin;
 use crate::conversation::intent::{Intent, Invitee};
 use crate::conversation::known::{Fate, MessageId};
 use crate::conversation::received::{Receipt, Received};
+use crate::conversation::{State, scope_of};
 use crate::error::{Code, Error, Result};
 use crate::keystore::Entity;
 use crate::member::Change;
@@ -133,31 +134,55 @@ impl Session {
 
     /// Counts one more send, before it happens; answers its number.
     pub fn count_attempt(&mut self, id: &[u8], commit_id: &MessageId) -> Result<u32> {
-        self.in_conversation(id, |conversation| {
-            let mut staged = conversation
-                .staged_as(commit_id)?
-                .ok_or_else(|| not_staged("sent again"))?;
-            staged.attempts += 1;
-            conversation.store_staged(&staged)?;
-            Ok(staged.attempts)
+        let counted = self.change_staged(id, commit_id, |staged| staged.attempts += 1)?;
+        counted.map(|staged| staged.attempts).ok_or_else(|| {
+            Error::new(
+                Code::StateDiverged,
+                "A commit that is to be sent again is settled already.",
+            )
         })
     }
 
     /// Remembers why a commit stays open. Does nothing when it is settled already.
     pub fn mark_unsettled(&mut self, id: &[u8], commit_id: &MessageId, why: Why) -> Result<()> {
-        self.in_conversation(id, |conversation| match conversation.staged_as(commit_id)? {
-            Some(mut staged) => {
-                staged.why = why;
-                conversation.store_staged(&staged)
-            }
-            None => Ok(()),
-        })
+        self.change_staged(id, commit_id, |staged| staged.why = why).map(drop)
     }
 
-    /// All commits that are staged, in any conversation.
+    /// Changes what is noted about an open commit, be it of a member or of somebody who joins.
+    fn change_staged(
+        &mut self,
+        id: &[u8],
+        commit_id: &MessageId,
+        change: impl FnOnce(&mut StagedCommit),
+    ) -> Result<Option<StagedCommit>> {
+        let scope = scope_of(id)?;
+        if let Some(mut pending) = self
+            .pending_join(&scope)?
+            .filter(|join| join.staged.commit_id == *commit_id)
+        {
+            change(&mut pending.staged);
+            self.provider.write(Entity::PendingJoin, &scope, &[], &pending)?;
+            return Ok(Some(pending.staged));
+        }
+        let staged: Option<StagedCommit> = self.provider.read(Entity::StagedCommit, &scope, &[])?;
+        let Some(mut staged) = staged.filter(|staged| staged.commit_id == *commit_id) else {
+            return Ok(None);
+        };
+        change(&mut staged);
+        self.provider.write(Entity::StagedCommit, &scope, &[], &staged)?;
+        Ok(Some(staged))
+    }
+
+    /// All commits that are staged, in any conversation, and all external commits that are pending.
     pub fn unsettled_commits(&self) -> Result<Vec<StagedCommit>> {
-        let rows = self.provider.rows().list_all(Entity::StagedCommit)?;
-        rows.iter().map(|(_, _, value)| decode(value)).collect()
+        let rows = self.provider.rows();
+        let staged = rows.list_all(Entity::StagedCommit)?;
+        let joins = rows.list_all(Entity::PendingJoin)?;
+        let staged = staged.iter().map(|(_, _, value)| decode(value));
+        let joins = joins
+            .iter()
+            .map(|(_, _, value)| decode::<PendingJoin>(value).map(|join| join.staged));
+        staged.chain(joins).collect()
     }
 
     /// The delivery service accepted the commit: its epoch begins.
@@ -208,11 +233,4 @@ impl Session {
             Ok(true)
         })
     }
-}
-
-fn not_staged(what: &str) -> Error {
-    Error::new(
-        Code::StateDiverged,
-        format!("A commit that is to be {what} is settled already."),
-    )
 }

@@ -1,9 +1,10 @@
 //! Creating conversations.
 
-use openmls::prelude::{GroupId, MlsGroup};
+use openmls::prelude::{Extensions, GroupId, MlsGroup};
 use openmls_traits::OpenMlsProvider;
 
 use crate::conversation::commit::StagedCommit;
+use crate::conversation::external_join::allowing;
 use crate::conversation::intent::{Intent, Invitee};
 use crate::conversation::{ConversationRow, State, join_config, scope_of};
 use crate::credential::CredentialRow;
@@ -14,14 +15,22 @@ use crate::session::Session;
 
 impl Session {
     /// Creates a conversation with this client as its only member.
-    pub fn create_conversation(&mut self, id: &[u8], credential: &[u8]) -> Result<()> {
-        self.create(id, credential, State::Member)
+    ///
+    /// `external_join` lets clients join by an external commit, for good and for all members alike.
+    pub fn create_conversation(&mut self, id: &[u8], credential: &[u8], external_join: bool) -> Result<()> {
+        self.create(id, credential, State::Member, external_join)
     }
 
     /// Creates a conversation and stages the commit that adds these members to it. Until that is merged nothing can be sent in
     /// it; clearing it deletes the conversation again.
-    pub fn stage_create(&mut self, id: &[u8], credential: &[u8], invitees: Vec<Invitee>) -> Result<StagedCommit> {
-        self.create(id, credential, State::Founding)?;
+    pub fn stage_create(
+        &mut self,
+        id: &[u8],
+        credential: &[u8],
+        invitees: Vec<Invitee>,
+        external_join: bool,
+    ) -> Result<StagedCommit> {
+        self.create(id, credential, State::Founding, external_join)?;
         self.in_conversation(id, |conversation| {
             let intent = Intent::Add(invitees);
             let work = conversation.work_of(&intent, true)?;
@@ -30,12 +39,18 @@ impl Session {
         })
     }
 
-    fn create(&mut self, id: &[u8], credential: &[u8], state: State) -> Result<()> {
+    fn create(&mut self, id: &[u8], credential: &[u8], state: State, external_join: bool) -> Result<()> {
         check_id("conversation id", id)?;
         let scope = scope_of(id)?;
         self.free_scope(&scope)?;
         let row = CredentialRow::load(&self.provider, credential)?;
         let config = join_config();
+        let context = if external_join {
+            Extensions::single(allowing())
+        } else {
+            Ok(Extensions::empty())
+        };
+        let context = context.map_err(|cause| Error::internal("the group context cannot be made").caused_by(cause))?;
         let group = MlsGroup::builder()
             .with_group_id(GroupId::from_slice(id))
             .ciphersuite(row.suite()?)
@@ -47,6 +62,7 @@ impl Session {
             .use_ratchet_tree_extension(true)
             .sender_ratchet_configuration(*config.sender_ratchet_configuration())
             .with_capabilities(capabilities(self.provider.crypto()))
+            .with_group_context_extensions(context)
             .build(&self.provider, &row.signer(&self.provider)?, row.with_key())
             .map_err(|cause| Error::internal("the group could not be created").caused_by(cause))?;
         self.adopt(

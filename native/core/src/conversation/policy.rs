@@ -5,9 +5,10 @@ use openmls::group::{MlsGroupStateError, ProcessMessageError, StageCommitError, 
 use openmls::prelude::{CredentialType, Proposal, QueuedProposal, Sender, StagedCommit};
 
 use crate::conversation::Conversation;
+use crate::conversation::external_join::{EXTERNAL_JOIN, allows};
 use crate::conversation::received::{Ignored, Unreadable, WaitingFor, What};
 use crate::error::{Code, Error, Result};
-use crate::member::{identity, member_at};
+use crate::member::{Member, change_of_proposals, identity, member_at, members};
 
 /// What processing a message came to.
 pub(crate) enum Verdict {
@@ -91,10 +92,7 @@ impl Conversation<'_> {
     /// Why a commit is not merged, if it is not.
     pub(crate) fn refuses_commit(&self, commit: &StagedCommit, sender: &Sender) -> Option<Verdict> {
         let Sender::Member(committer) = sender else {
-            return Some(Verdict::Refused(
-                Code::MessageInvalid,
-                "Somebody tries to join by an external commit, which this conversation does not allow.",
-            ));
+            return self.refuses_external_commit(commit);
         };
         if let Some(refusal) = commit
             .queued_proposals()
@@ -112,5 +110,27 @@ impl Conversation<'_> {
                 "A member tries to take another identity by a commit.",
             ))
         }
+    }
+
+    /// Whoever joins from outside may take the place of its own former leaf, and of nobody else's.
+    fn refuses_external_commit(&self, commit: &StagedCommit) -> Option<Verdict> {
+        let refused = |reason| Some(Verdict::Refused(Code::ExternalJoinRefused, reason));
+        if !allows(self.group.extensions().unknown(EXTERNAL_JOIN)) {
+            return refused("Somebody tries to join by an external commit, which this conversation does not allow.");
+        }
+        let joiner = commit.update_path_leaf_node()?;
+        if joiner.credential().credential_type() != CredentialType::Basic {
+            return refused("Somebody tries to join whose credential is not a basic one.");
+        }
+        let client_id = identity(joiner.credential());
+        let replaced = change_of_proposals(&self.group, commit.queued_proposals()).removed;
+        if replaced.iter().any(|member| member.client_id != client_id) {
+            return refused("Somebody tries to remove another member while joining.");
+        }
+        let stays = |member: &Member| member.client_id == client_id && !replaced.contains(member);
+        if members(&self.group).iter().any(stays) {
+            return refused("Somebody tries to join under the name of a member, with another key.");
+        }
+        None
     }
 }

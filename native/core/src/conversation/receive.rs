@@ -6,13 +6,14 @@ use openmls::prelude::{ContentType, ProcessedMessage, ProcessedMessageContent, S
 use openmls_traits::OpenMlsProvider;
 
 use crate::conversation::commit::{Settled, StagedCommit};
+use crate::conversation::external_join::PendingJoin;
 use crate::conversation::framed::{Framed, frame};
 use crate::conversation::known::{Fate, message_id};
 use crate::conversation::policy::{Verdict, verdict};
 use crate::conversation::received::{Ignored, Receipt, Received, Unreadable, WaitingFor, What};
 use crate::conversation::{Conversation, State, scope_of};
 use crate::error::{Code, Error, Result};
-use crate::member::{Member, change_of_commit, change_of_proposals, member_at, members};
+use crate::member::{Member, change_of_commit, change_of_external_commit, change_of_proposals, member_at, members};
 use crate::session::Session;
 
 /// How to receive.
@@ -73,6 +74,12 @@ impl Session {
             return Ok(());
         }
         let scope = scope_of(&framed.conversation_id)?;
+        if let Some(pending) = self
+            .pending_join(&scope)?
+            .filter(|join| join.staged.commit_id == framed.message_id)
+        {
+            return self.receive_own_join(scope, pending, &framed, receipt);
+        }
         let row = self.find_row(&scope)?;
         let removed_at = row
             .as_ref()
@@ -94,6 +101,36 @@ impl Session {
                 self.in_conversation(&id, |conversation| conversation.receive(framed, bytes, receipt))
             }
         }
+    }
+}
+
+impl Session {
+    /// The own external commit came back before the transport's answer: it is accepted.
+    fn receive_own_join(
+        &mut self,
+        scope: Vec<u8>,
+        pending: PendingJoin,
+        framed: &Framed,
+        receipt: &mut Receipt,
+    ) -> Result<()> {
+        let by = pending.staged.change.added.first().cloned();
+        let place = receipt.received.len();
+        let change = self.adopt_join(scope, pending, receipt)?;
+        let what = What::Commit {
+            by,
+            own: true,
+            change: change.clone(),
+            active: true,
+        };
+        receipt.received.insert(place, framed.answer(what));
+        let (conversation_id, commit_id) = (framed.conversation_id.clone(), framed.message_id);
+        receipt.settled.push(Settled {
+            conversation_id,
+            commit_id,
+            merged: true,
+            change,
+        });
+        Ok(())
     }
 }
 
@@ -222,12 +259,10 @@ impl Conversation<'_> {
                 if let Some(refusal) = self.refuses_commit(&commit, &sender) {
                     return Ok(refusal);
                 }
-                let committer = if let Sender::Member(leaf) = sender {
-                    Some(leaf)
-                } else {
-                    None
+                let change = match sender {
+                    Sender::Member(leaf) => change_of_commit(&self.group, &commit, leaf),
+                    _ => change_of_external_commit(&self.group, &commit)?,
                 };
-                let change = change_of_commit(&self.group, &commit, committer);
                 let by = self.sender_now(&sender);
                 let active = !commit.self_removed();
                 self.lose_staged(receipt)?;

@@ -80,7 +80,7 @@ impl Conversation<'_> {
             welcome: welcome.map(serde_bytes::ByteBuf::from),
             group_info,
             welcome_to,
-            change: change_of_commit(&self.group, pending, Some(own_leaf)),
+            change: change_of_commit(&self.group, pending, own_leaf),
             intent: encode(intent)?.to_vec(),
             attempts: 1,
             since_ms: now_ms(),

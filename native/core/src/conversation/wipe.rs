@@ -29,13 +29,25 @@ impl Conversation<'_> {
         Ok(())
     }
 
-    /// This client was removed by a commit of this epoch: its secrets go, and a row stays that tells so.
-    pub(crate) fn bury(&mut self, last: u64) -> Result<()> {
+    /// Makes way for the same conversation, joined anew: only what waits for it stays.
+    pub(crate) fn make_way(&mut self) -> Result<()> {
         self.leave_reservation()?;
         self.group.delete(self.provider.storage())?;
         self.provider
             .rows()
             .delete_scope(&self.scope, &[Entity::Generations, Entity::Buffered])?;
+        self.row.state = State::Removed;
+        Ok(())
+    }
+
+    /// This client was removed by a commit of this epoch: its secrets go, and a row stays that tells so.
+    pub(crate) fn bury(&mut self, last: u64) -> Result<()> {
+        self.leave_reservation()?;
+        self.group.delete(self.provider.storage())?;
+        self.provider.rows().delete_scope(
+            &self.scope,
+            &[Entity::Generations, Entity::Buffered, Entity::PendingJoin],
+        )?;
         self.row.state = State::Removed;
         self.row.last = last;
         self.store_row()

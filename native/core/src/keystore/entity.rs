@@ -6,7 +6,7 @@ macro_rules! entities {
         ///
         /// A kind that is new in a release comes with a migration, if only an empty one: an older release, which would not
         /// know the rows it has to wipe with a conversation, then refuses the file.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         #[repr(u8)]
         pub enum Entity { $($(#[$doc])* $name = $number,)* }
 
@@ -77,4 +77,6 @@ entities! {
     PastMember = 72,
     /// What the application keeps here.
     Data = 73,
+    /// An external commit that was staged and is not settled, with the group that it makes.
+    PendingJoin = 74,
 }

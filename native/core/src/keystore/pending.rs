@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::Entity;
 use super::table::Value;
 
 /// Which row. Ordered as the table is: by kind, conversation, key.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct RowId {
     pub(super) entity: Entity,
     pub(super) scope: Vec<u8>,

@@ -4,12 +4,20 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
+use serde::{Deserialize, Serialize};
 
 use super::pending::{Change, Pending, RowId, Savepoint};
 use super::table::{self, Value};
 use super::wal::Wal;
 use super::{Entity, failure};
 use crate::error::{Error, Result};
+
+/// A row that was written and taken back before anybody saw it; without a value it was deleted.
+#[derive(Serialize, Deserialize)]
+pub struct PutAside {
+    id: RowId,
+    value: Change,
+}
 
 /// A row of some conversation, as (scope, key, value).
 pub type ScopedRow = (Vec<u8>, Vec<u8>, Value);
@@ -103,6 +111,26 @@ impl Rows {
     /// Takes back what was written since and is not stored yet.
     pub fn rollback_to(&self, savepoint: Savepoint) {
         self.pending.borrow_mut().rollback_to(savepoint);
+    }
+
+    /// Takes back what was written since and hands it out, to be [restored](Rows::restore) later or never.
+    pub fn put_aside(&self, savepoint: Savepoint) -> Vec<PutAside> {
+        let mut pending = self.pending.borrow_mut();
+        let written = pending.rows_since(savepoint).into_iter();
+        let rows = written
+            .map(|id| PutAside {
+                value: pending.of(&id).cloned().flatten(),
+                id,
+            })
+            .collect();
+        pending.rollback_to(savepoint);
+        rows
+    }
+
+    /// Writes what was put aside.
+    pub fn restore(&self, rows: Vec<PutAside>) {
+        let mut pending = self.pending.borrow_mut();
+        rows.into_iter().for_each(|row| pending.change(row.id, row.value));
     }
 
     /// How many writes were attempted since and not taken back, stored or not.

@@ -156,7 +156,7 @@ pub fn team(others: &mut [&mut Client]) -> Client {
     let invitees = others.iter_mut().map(|other| other.invitee()).collect();
     let credential = alice.credential.clone();
     let staged = alice
-        .step(|session| session.stage_create(TEAM, &credential, invitees))
+        .step(|session| session.stage_create(TEAM, &credential, invitees, false))
         .expect("it can be founded");
     alice.merge(&staged);
     for other in others {

@@ -1,0 +1,282 @@
+//! Joining by an external commit (RFC 9420 section 12.4.3.2).
+//!
+//! OpenMLS merges such a commit as soon as it is built, and would overwrite a group of that id. So it is built on rows that
+//! are put aside: until the delivery service has accepted it, all of it is one durable row outside everything that lives. A
+//! conversation that is behind, removed or forked is replaced at that moment, and healed by it.
+
+use openmls::messages::group_info::VerifiableGroupInfo;
+use openmls::prelude::{Extension, MlsGroup, MlsMessageBodyIn, MlsMessageIn, UnknownExtension};
+use openmls_traits::OpenMlsProvider;
+use serde::{Deserialize, Serialize};
+use tls_codec::{DeserializeBytes, Serialize as _};
+
+use crate::codec::encode;
+use crate::conversation::commit::{MergeOutcome, Merged, StagedCommit, Why};
+use crate::conversation::known::{Fate, MessageId, message_id};
+use crate::conversation::received::Receipt;
+use crate::conversation::stage::now_ms;
+use crate::conversation::{ConversationRow, State, join_config, scope_of};
+use crate::credential::CredentialRow;
+use crate::error::{Code, Error, Result};
+use crate::id::check_id;
+use crate::keystore::{Entity, PutAside};
+use crate::limits::MAX_MESSAGE;
+use crate::member::{Change, Member};
+use crate::session::Session;
+
+/// The extension of the group context that says whether somebody may join by an external commit. Everybody must know it to
+/// be in such a group, so that all members decide alike.
+pub(crate) const EXTERNAL_JOIN: u16 = 0xF1C0;
+
+/// The extension that allows external joins.
+pub(crate) fn allowing() -> Extension {
+    Extension::Unknown(EXTERNAL_JOIN, UnknownExtension(vec![1]))
+}
+
+/// Whether an extension list of a group context allows external joins.
+pub(crate) fn allows(extension: Option<&UnknownExtension>) -> bool {
+    extension.is_some_and(|UnknownExtension(value)| value.as_slice() == [1])
+}
+
+/// An external commit that waits for its outcome.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct PendingJoin {
+    pub(crate) staged: StagedCommit,
+    credential: Vec<u8>,
+    /// The encoded encryption key of the leaf it makes: whoever has it in its tree has accepted it.
+    leaf_key: Vec<u8>,
+    rows: Vec<PutAside>,
+}
+
+/// What a newer GroupInfo says about a pending join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinFate {
+    /// The conversation is where it was: the same bytes can be sent again.
+    Open,
+    /// This client is in its tree.
+    Accepted,
+    /// It went on without this client.
+    Lost,
+}
+
+impl Session {
+    /// Builds an external commit from the conversation's GroupInfo and puts it aside. Fails with `EXTERNAL_JOIN_REFUSED` for a
+    /// conversation that does not allow it.
+    pub fn stage_external_join(&mut self, id: &[u8], credential: &[u8], group_info: &[u8]) -> Result<StagedCommit> {
+        check_id("conversation id", id)?;
+        let scope = scope_of(id)?;
+        if self.pending_join(&scope)?.is_some() {
+            return Err(Error::internal(
+                "an external commit for this conversation is pending already",
+            ));
+        }
+        let info = read_group_info(group_info)?;
+        if info.group_id().as_slice() != id {
+            return Err(invalid("it belongs to another conversation"));
+        }
+        if !allows(info.group_context().extensions().unknown(EXTERNAL_JOIN)) {
+            return Err(Error::new(
+                Code::ExternalJoinRefused,
+                "The conversation does not allow external joins. Ask a member to add this client.",
+            ));
+        }
+        let row = CredentialRow::load(&self.provider, credential)?;
+        if info.ciphersuite() != row.suite()? {
+            return Err(invalid("it is of another cipher suite than the credential"));
+        }
+        let savepoint = self.provider.rows().savepoint();
+        let built = self.build_external_commit(info, &row);
+        let rows = self.provider.rows().put_aside(savepoint);
+        let (staged, leaf_key) = built?;
+        let pending = PendingJoin {
+            staged,
+            credential: credential.to_vec(),
+            leaf_key,
+            rows,
+        };
+        self.provider.write(Entity::PendingJoin, &scope, &[], &pending)?;
+        Ok(pending.staged)
+    }
+
+    fn build_external_commit(&self, info: VerifiableGroupInfo, row: &CredentialRow) -> Result<(StagedCommit, Vec<u8>)> {
+        let epoch = info.epoch().as_u64();
+        let refused = |cause: &dyn std::fmt::Display| invalid(&format!("it cannot be joined from ({cause})"));
+        let signer = row.signer(&self.provider)?;
+        let (group, bundle) = MlsGroup::external_commit_builder()
+            .with_config(join_config())
+            .skip_lifetime_validation()
+            .build_group(&self.provider, info, row.with_key())
+            .map_err(|cause| refused(&cause))?
+            .leaf_node_parameters(crate::key_package::leaf_node_parameters(self.provider.crypto()))
+            .load_psks(self.provider.storage())
+            .map_err(|cause| refused(&cause))?
+            .create_group_info(true)
+            .use_ratchet_tree_extension(true)
+            .build(self.provider.rand(), self.provider.crypto(), &signer, |_| true)
+            .map_err(|cause| refused(&cause))?
+            .finalize(&self.provider)
+            .map_err(|cause| refused(&cause))?;
+        let leaf = group
+            .own_leaf_node()
+            .ok_or_else(|| Error::internal("an external commit has no leaf"))?;
+        let added = vec![Member::of_leaf(group.own_leaf_index(), leaf)];
+        let leaf_key = encode(leaf.encryption_key())?.to_vec();
+        let unwritable = |cause: tls_codec::Error| Error::internal("the commit could not be written").caused_by(cause);
+        let (commit, _, group_info) = bundle.into_messages();
+        let commit = commit.tls_serialize_detached().map_err(unwritable)?;
+        let group_info = group_info
+            .ok_or_else(|| Error::internal("an external commit came without its GroupInfo"))?
+            .tls_serialize_detached()
+            .map_err(unwritable)?;
+        let staged = StagedCommit {
+            conversation_id: group.group_id().as_slice().to_vec(),
+            epoch,
+            commit_id: message_id(&commit),
+            commit,
+            welcome: None,
+            group_info,
+            welcome_to: Vec::new(),
+            change: Change {
+                added,
+                ..Change::default()
+            },
+            intent: Vec::new(),
+            attempts: 1,
+            since_ms: now_ms(),
+            why: Why::Restart,
+        };
+        Ok((staged, leaf_key))
+    }
+
+    /// The external commit that is pending for this conversation.
+    pub fn staged_join(&self, id: &[u8]) -> Result<Option<StagedCommit>> {
+        check_id("conversation id", id)?;
+        Ok(self.pending_join(&scope_of(id)?)?.map(|pending| pending.staged))
+    }
+
+    /// What a GroupInfo that was asked for later says about the pending join.
+    pub fn judge_join(&self, id: &[u8], commit_id: &MessageId, group_info: &[u8]) -> Result<JoinFate> {
+        let Some(pending) = self.pending_join_as(id, commit_id)? else {
+            return Ok(JoinFate::Lost);
+        };
+        let info = read_group_info(group_info)?;
+        if info.group_id().as_slice() != id {
+            return Err(invalid("it belongs to another conversation"));
+        }
+        if info.epoch().as_u64() <= pending.staged.epoch {
+            return Ok(JoinFate::Open);
+        }
+        let tree = info.extensions().ratchet_tree();
+        let tree = tree.ok_or_else(|| invalid("it has no ratchet tree"))?.ratchet_tree();
+        let mut keys = tree.leaves().map(|leaf| encode(leaf.encryption_key()));
+        let accepted = keys.any(|key| key.is_ok_and(|key| *key == pending.leaf_key));
+        Ok(if accepted { JoinFate::Accepted } else { JoinFate::Lost })
+    }
+
+    /// The delivery service accepted the external commit: what was put aside becomes the conversation, in place of whatever
+    /// was kept of it before.
+    pub fn merge_join(&mut self, id: &[u8], commit_id: &MessageId) -> Result<Merged> {
+        let scope = scope_of(id)?;
+        let Some(pending) = self.pending_join_as(id, commit_id)? else {
+            let outcome = match self.find_row(&scope)? {
+                Some(row) if row.state != State::Removed && self.was_joined_by(id, commit_id)? => MergeOutcome::Before,
+                _ => MergeOutcome::Lost,
+            };
+            let epoch = if outcome == MergeOutcome::Before {
+                self.epoch(id)?
+            } else {
+                0
+            };
+            return Ok(Merged {
+                outcome,
+                epoch,
+                change: Change::default(),
+                received: Vec::new(),
+            });
+        };
+        let mut receipt = Receipt::default();
+        let change = self.adopt_join(scope, pending, &mut receipt)?;
+        Ok(Merged {
+            outcome: MergeOutcome::Merged,
+            epoch: self.epoch(id)?,
+            change,
+            received: receipt.received,
+        })
+    }
+
+    fn was_joined_by(&mut self, id: &[u8], commit_id: &MessageId) -> Result<bool> {
+        self.in_conversation(id, |conversation| {
+            Ok(conversation.fate_of_commit(commit_id)? == Some(Fate::Merged))
+        })
+    }
+
+    /// Puts the conversation of an accepted external commit in the place of what was there.
+    pub(crate) fn adopt_join(&mut self, scope: Vec<u8>, pending: PendingJoin, receipt: &mut Receipt) -> Result<Change> {
+        let PendingJoin {
+            staged,
+            credential,
+            rows,
+            ..
+        } = pending;
+        match self.find_row(&scope)?.map(|row| row.state) {
+            Some(State::Member | State::Founding) => {
+                self.in_conversation(&staged.conversation_id, |conversation| conversation.make_way())?;
+            }
+            Some(State::Removed) => self.provider.rows().delete(Entity::Conversation, &scope, &[]),
+            None => {}
+        }
+        self.groups.forget(&scope);
+        self.provider.rows().delete(Entity::PendingJoin, &scope, &[]);
+        self.provider.rows().restore(rows);
+        let row = ConversationRow {
+            id: staged.conversation_id.clone(),
+            credential,
+            state: State::Member,
+            joined: staged.epoch + 1,
+            last: 0,
+        };
+        self.provider.write(Entity::Conversation, &scope, &[], &row)?;
+        self.in_conversation(&staged.conversation_id, |conversation| {
+            conversation.remember(&staged.commit_id, staged.epoch, Fate::Merged)?;
+            conversation.replay(receipt)
+        })?;
+        Ok(staged.change)
+    }
+
+    /// The external commit will never be accepted: nothing of it stays. Answers false when it was settled before.
+    pub fn drop_join(&mut self, id: &[u8], commit_id: &MessageId) -> Result<bool> {
+        if self.pending_join_as(id, commit_id)?.is_none() {
+            return Ok(false);
+        }
+        self.provider.rows().delete(Entity::PendingJoin, &scope_of(id)?, &[]);
+        Ok(true)
+    }
+
+    pub(crate) fn pending_join(&self, scope: &[u8]) -> Result<Option<PendingJoin>> {
+        self.provider.read(Entity::PendingJoin, scope, &[])
+    }
+
+    fn pending_join_as(&self, id: &[u8], commit_id: &MessageId) -> Result<Option<PendingJoin>> {
+        check_id("conversation id", id)?;
+        Ok(self
+            .pending_join(&scope_of(id)?)?
+            .filter(|pending| pending.staged.commit_id == *commit_id))
+    }
+}
+
+fn read_group_info(bytes: &[u8]) -> Result<VerifiableGroupInfo> {
+    if bytes.len() > MAX_MESSAGE {
+        return Err(invalid("it is larger than any that is accepted"));
+    }
+    let message = MlsMessageIn::tls_deserialize_exact_bytes(bytes)
+        .map_err(|cause| invalid("the bytes are not an MLSMessage").caused_by(cause))?;
+    match message.extract() {
+        MlsMessageBodyIn::GroupInfo(info) => Ok(info),
+        _ => Err(invalid("it is another kind of MLSMessage")),
+    }
+}
+
+fn invalid(what: &str) -> Error {
+    let message = format!("The GroupInfo cannot be used: {what}. Fetch the newest one of this conversation.");
+    Error::new(Code::GroupInfoInvalid, message)
+}
