@@ -18,9 +18,9 @@ export declare class NativeDatabase {
   /** All staged commits. */
   unsettledCommits(): Promise<Array<NativeUnsettledCommit>>
   /** Creates a conversation with this client alone. */
-  createConversation(id: Uint8Array, credentialRef: string): Promise<void>
+  createConversation(id: Uint8Array, credentialRef: string, externalJoin: boolean): Promise<void>
   /** Creates a conversation and stages the commit that founds it. */
-  stageCreate(id: Uint8Array, credentialRef: string, invitees: Array<NativeInvitee>): Promise<NativeStagedCommit>
+  stageCreate(id: Uint8Array, credentialRef: string, invitees: Array<NativeInvitee>, externalJoin: boolean): Promise<NativeStagedCommit>
   /** Joins by a Welcome. */
   joinByWelcome(welcome: Uint8Array): Promise<NativeJoined>
   /** Encrypts an application message. */
@@ -67,6 +67,16 @@ export declare class NativeDatabase {
   data(key: string): Promise<Uint8Array | null>
   /** Closes after what was called before; later calls are `DATABASE_CLOSED`. */
   close(): Promise<void>
+  /** Builds an external commit and puts it aside. */
+  stageExternalJoin(id: Uint8Array, credentialRef: string, groupInfo: Uint8Array): Promise<NativeStagedCommit>
+  /** The external commit that is pending. */
+  stagedJoin(id: Uint8Array): Promise<NativeStagedCommit | null>
+  /** What a GroupInfo says about the pending join. */
+  judgeJoin(id: Uint8Array, commit: string, groupInfo: Uint8Array): Promise<"open" | "accepted" | "lost">
+  /** Makes an accepted external commit the conversation. */
+  mergeJoin(id: Uint8Array, commit: string): Promise<NativeMerged>
+  /** Drops an external commit that is never accepted. */
+  dropJoin(id: Uint8Array, commit: string): Promise<boolean>
   /** Makes key packages and stores their private keys. */
   generateKeyPackages(credentialRef: string, count: number, lifetimeMs: number | undefined | null, lastResort: boolean): Promise<Array<NativeKeyPackage>>
   /** All key packages. */

@@ -13,7 +13,7 @@ use crate::bytes::Uint8Array;
 use crate::database::NativeDatabase;
 use crate::key_package::milliseconds;
 use crate::member::{NativeChange, converted};
-use crate::receive::NativeReceived;
+use crate::receive::{NativeReceived, NativeSettled};
 
 /// A key package, and the client it must belong to.
 #[napi(object, object_to_js = false)]
@@ -135,6 +135,7 @@ pub struct NativeMerged {
     pub epoch: BigInt,
     pub change: NativeChange,
     pub received: Vec<NativeReceived>,
+    pub settled: Vec<NativeSettled>,
 }
 
 impl From<Merged> for NativeMerged {
@@ -149,6 +150,7 @@ impl From<Merged> for NativeMerged {
             epoch: merged.epoch.into(),
             change: merged.change.into(),
             received: converted(merged.received),
+            settled: converted(merged.settled),
         }
     }
 }
@@ -197,10 +199,16 @@ impl NativeDatabase {
 
     /// Merges an accepted commit.
     #[napi(ts_return_type = "Promise<NativeMerged>", catch_unwind)]
-    pub fn merge_commit<'env>(&self, env: &'env Env, id: Uint8Array, commit: String) -> napi::Result<Object<'env>> {
+    pub fn merge_commit<'env>(
+        &self,
+        env: &'env Env,
+        id: Uint8Array,
+        commit: String,
+        handshakes_only: bool,
+    ) -> napi::Result<Object<'env>> {
         self.step(
             env,
-            move |session| session.merge_commit(&id.0, &commit_id(&commit)?),
+            move |session| session.merge_commit(&id.0, &commit_id(&commit)?, handshakes_only),
             NativeMerged::from,
         )
     }

@@ -60,10 +60,16 @@ impl NativeDatabase {
 
     /// Makes an accepted external commit the conversation.
     #[napi(ts_return_type = "Promise<NativeMerged>", catch_unwind)]
-    pub fn merge_join<'env>(&self, env: &'env Env, id: Uint8Array, commit: String) -> napi::Result<Object<'env>> {
+    pub fn merge_join<'env>(
+        &self,
+        env: &'env Env,
+        id: Uint8Array,
+        commit: String,
+        handshakes_only: bool,
+    ) -> napi::Result<Object<'env>> {
         self.step(
             env,
-            move |session| session.merge_join(&id.0, &commit_id(&commit)?),
+            move |session| session.merge_join(&id.0, &commit_id(&commit)?, handshakes_only),
             NativeMerged::from,
         )
     }

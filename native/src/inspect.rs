@@ -15,6 +15,8 @@ pub struct NativeInspection {
     #[napi(ts_type = "\"message\" | \"proposal\" | \"commit\" | \"welcome\" | \"group-info\" | \"key-package\"")]
     pub kind: String,
     pub encrypted: bool,
+    pub external: bool,
+    pub external_join: Option<bool>,
     pub conversation_id: Option<String>,
     pub epoch: Option<BigInt>,
     pub cipher_suite: Option<u16>,
@@ -33,6 +35,8 @@ impl From<Inspection> for NativeInspection {
         NativeInspection {
             kind: kind.to_owned(),
             encrypted: inspection.encrypted,
+            external: inspection.external,
+            external_join: inspection.external_join,
             conversation_id: inspection.conversation_id.as_deref().map(display_id),
             epoch: inspection.epoch.map(BigInt::from),
             cipher_suite: inspection.cipher_suite,

@@ -44,6 +44,8 @@ pub(crate) struct ConversationRow {
     pub(crate) joined: u64,
     /// The last epoch in which it was one; only told when removed.
     pub(crate) last: u64,
+    /// Whether messages wait whose epoch has begun, because nobody took them then.
+    pub(crate) held: bool,
 }
 
 /// How this client stands to a conversation.

@@ -3,6 +3,7 @@
 use openmls::prelude::{ContentType, MlsMessageBodyIn, MlsMessageIn, ProtocolMessage};
 use tls_codec::DeserializeBytes;
 
+use crate::conversation::external_join::{EXTERNAL_JOIN, allows};
 use crate::error::{Code, Error, Result};
 use crate::limits::MAX_MESSAGE;
 
@@ -13,6 +14,10 @@ pub struct Inspection {
     pub kind: Kind,
     /// Whether its content is encrypted.
     pub encrypted: bool,
+    /// Whether it is a commit or proposal of somebody who is no member.
+    pub external: bool,
+    /// Of a GroupInfo: whether whoever has it may join by an external commit.
+    pub external_join: Option<bool>,
     /// Where a group message or GroupInfo belongs.
     pub conversation_id: Option<Vec<u8>>,
     /// The epoch of a group message or GroupInfo.
@@ -58,6 +63,7 @@ pub fn inspect_message(bytes: &[u8]) -> Result<Inspection> {
         MlsMessageBodyIn::GroupInfo(info) => Inspection {
             conversation_id: Some(info.group_id().as_slice().to_vec()),
             epoch: Some(info.epoch().as_u64()),
+            external_join: Some(allows(info.group_context().extensions().unknown(EXTERNAL_JOIN))),
             ..stateless(Kind::GroupInfo, false, info.ciphersuite().into())
         },
         // OpenMLS keeps the suite of an unverified key package to itself. It stands after the versions of the message and of the
@@ -76,6 +82,8 @@ fn of_group(message: &ProtocolMessage, encrypted: bool) -> Inspection {
     Inspection {
         kind,
         encrypted,
+        external: message.is_external(),
+        external_join: None,
         conversation_id,
         epoch: Some(message.epoch().as_u64()),
         cipher_suite: None,
@@ -86,6 +94,8 @@ fn stateless(kind: Kind, encrypted: bool, cipher_suite: u16) -> Inspection {
     Inspection {
         kind,
         encrypted,
+        external: false,
+        external_join: None,
         conversation_id: None,
         epoch: None,
         cipher_suite: Some(cipher_suite),

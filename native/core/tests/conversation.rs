@@ -3,6 +3,7 @@
 mod support;
 
 use conclave_core::conversation::commit::{MergeOutcome, Request};
+use conclave_core::conversation::receive::ReceiveOptions;
 use conclave_core::conversation::received::{Ignored, Unreadable, WaitingFor, What};
 use conclave_core::error::Code;
 use support::{TEAM, client, client_with, team};
@@ -198,7 +199,7 @@ fn own_messages_come_back_without_harm() {
     assert!(receipt.settled[0].merged);
     assert!(matches!(&receipt.received[0].what, What::Commit { own: true, .. }));
     let merged = alice
-        .step(|session| session.merge_commit(TEAM, &staged.commit_id))
+        .step(|session| session.merge_commit(TEAM, &staged.commit_id, false))
         .expect("it was merged before");
     assert_eq!(merged.outcome, MergeOutcome::Before);
     // And in the usual order.
@@ -227,13 +228,44 @@ fn a_server_that_contradicts_itself_is_told_so() {
     let winner = bob.commit(Request::Update);
     alice.receive(&[&winner.commit]);
     let merged = alice
-        .step(|session| session.merge_commit(TEAM, &lost.commit_id))
+        .step(|session| session.merge_commit(TEAM, &lost.commit_id, false))
         .expect("it is told");
     assert_eq!(merged.outcome, MergeOutcome::Lost);
     assert!(matches!(
         alice.receive(&[&lost.commit])[0],
         What::Rejected(Code::StateDiverged, _)
     ));
+}
+
+#[test]
+fn messages_that_nobody_takes_wait_for_who_does() {
+    let mut bob = client("bob");
+    let mut alice = team(&mut [&mut bob]);
+    let staged = alice.stage(Request::Update);
+    bob.receive(&[&staged.commit]);
+    let early = bob.send("early");
+    assert!(matches!(alice.receive(&[&early])[0], What::Waiting { .. }));
+    let merged = alice
+        .step(|session| session.merge_commit(TEAM, &staged.commit_id, true))
+        .expect("it can be merged");
+    assert!(merged.received.is_empty(), "{merged:?}");
+    assert_eq!(alice.read(&[&staged.commit]), ["early"]);
+    assert!(alice.read(&[&staged.commit]).is_empty(), "and only once");
+    // Commits that waited are taken, but not so many that the message could not be read any more.
+    let commits: Vec<_> = (0..7).map(|_| bob.commit(Request::Update).commit).collect();
+    let late = bob.send("late");
+    let options = ReceiveOptions {
+        handshakes_only: true,
+        only: None,
+    };
+    alice.receive(&[&late]);
+    let (first, rest) = commits.split_first().expect("there are seven");
+    rest.iter().rev().for_each(|commit| drop(alice.receive(&[commit])));
+    let receipt = alice
+        .step(|session| session.receive(std::slice::from_ref(first), &options))
+        .expect("it can be received");
+    assert_eq!(receipt.received.len(), 7, "the commits, and no message");
+    assert_eq!(alice.read(&[first]), ["late"]);
 }
 
 #[test]
@@ -353,7 +385,7 @@ fn a_last_resort_key_package_can_be_joined_with_twice() {
             .step(|session| session.stage_create(id, &credential, vec![invitee], false))
             .expect("bob can be added");
         alice
-            .step(|session| session.merge_commit(id, &staged.commit_id))
+            .step(|session| session.merge_commit(id, &staged.commit_id, false))
             .expect("it can be merged");
         let welcome = staged.welcome.expect("bob is added");
         let joined = bob

@@ -34,7 +34,7 @@ fn group_info(client: &mut Client) -> Vec<u8> {
 
 fn merge_join(client: &mut Client, staged: &StagedCommit) {
     let merged = client
-        .step(|session| session.merge_join(TEAM, &staged.commit_id))
+        .step(|session| session.merge_join(TEAM, &staged.commit_id, false))
         .expect("it can be merged");
     assert_eq!(merged.outcome, MergeOutcome::Merged);
 }
@@ -80,7 +80,7 @@ fn the_echo_of_the_own_external_commit_is_its_acceptance() {
     assert!(receipt.settled[0].merged);
     assert_eq!(support::texts(&receipt.received), ["early"]);
     let merged = dave
-        .step(|session| session.merge_join(TEAM, &staged.commit_id))
+        .step(|session| session.merge_join(TEAM, &staged.commit_id, false))
         .expect("it is told");
     assert_eq!(merged.outcome, MergeOutcome::Before);
 }

@@ -15,7 +15,7 @@ use crate::conversation::stage::now_ms;
 use crate::conversation::{Conversation, State};
 use crate::error::{Error, Result};
 use crate::keystore::Entity;
-use crate::limits::{MAX_BUFFERED, MAX_BUFFERED_BYTES, MAX_BUFFERED_STRANGERS};
+use crate::limits::{MAX_BUFFERED, MAX_BUFFERED_BYTES, MAX_BUFFERED_STRANGERS, PAST_EPOCHS};
 use crate::provider::Provider;
 use crate::session::Session;
 
@@ -26,6 +26,8 @@ struct Entry {
     epoch: u64,
     /// Commits are tried after everything else of their epoch.
     commit: bool,
+    /// Whether the application must get it.
+    message: bool,
     on: WaitingFor,
     since_ms: u64,
     #[serde(with = "serde_bytes")]
@@ -97,14 +99,25 @@ impl Conversation<'_> {
     }
 
     /// Receives what waited and can be judged now, epoch by epoch: proposals and messages as they came, then commits, of which
-    /// one at most begins the next epoch.
+    /// one at most begins the next epoch. Where nobody takes messages, they stay, and so do commits that would put them out of
+    /// reach.
     pub(crate) fn replay(&mut self, receipt: &mut Receipt) -> Result<()> {
+        let mut held = false;
         loop {
             let epoch = self.epoch();
-            let (commits, others): (Vec<_>, Vec<_>) = entries(self.provider, &self.scope)?
-                .into_iter()
-                .filter(|(_, entry)| entry.epoch <= epoch)
-                .partition(|(_, entry)| entry.commit);
+            let mut due = entries(self.provider, &self.scope)?;
+            due.retain(|(_, entry)| entry.epoch <= epoch);
+            if receipt.handshakes_only {
+                let oldest = due
+                    .iter()
+                    .filter(|(_, entry)| entry.message)
+                    .map(|(_, entry)| entry.epoch)
+                    .min();
+                held |= oldest.is_some();
+                let in_reach = oldest.is_none_or(|oldest| epoch - oldest < PAST_EPOCHS);
+                due.retain(|(_, entry)| !entry.message && (in_reach || !entry.commit));
+            }
+            let (commits, others): (Vec<_>, Vec<_>) = due.into_iter().partition(|(_, entry)| entry.commit);
             for (key, entry) in others.into_iter().chain(commits) {
                 self.replay_entry(&key, &entry, receipt)?;
                 if self.row.state == State::Removed {
@@ -112,9 +125,14 @@ impl Conversation<'_> {
                 }
             }
             if self.epoch() == epoch {
-                return Ok(());
+                break;
             }
         }
+        if self.row.held != held {
+            self.row.held = held;
+            self.store_row()?;
+        }
+        Ok(())
     }
 
     /// Whatever one entry turns out to be, the others have their turn.
@@ -178,6 +196,7 @@ fn keep(
         conversation_id: framed.conversation_id.clone(),
         epoch: framed.epoch,
         commit: framed.content == ContentType::Commit,
+        message: framed.content == ContentType::Application,
         on,
         since_ms: now_ms(),
         bytes: bytes.to_vec(),

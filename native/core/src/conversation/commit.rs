@@ -95,6 +95,21 @@ pub struct Merged {
     pub change: Change,
     /// What waited for this commit.
     pub received: Vec<Received>,
+    /// Another own commit that was open and has no place any more.
+    pub settled: Vec<Settled>,
+}
+
+impl Merged {
+    /// A commit that was settled before, one way or the other.
+    pub(crate) fn earlier(outcome: MergeOutcome, epoch: u64) -> Merged {
+        Merged {
+            outcome,
+            epoch,
+            change: Change::default(),
+            received: Vec::new(),
+            settled: Vec::new(),
+        }
+    }
 }
 
 /// An own commit whose fate was learnt while receiving.
@@ -185,31 +200,27 @@ impl Session {
         staged.chain(joins).collect()
     }
 
-    /// The delivery service accepted the commit: its epoch begins.
-    pub fn merge_commit(&mut self, id: &[u8], commit_id: &MessageId) -> Result<Merged> {
+    /// The delivery service accepted the commit: its epoch begins. With `handshakes_only` messages that waited for it go on
+    /// waiting for the next [`Session::receive`].
+    pub fn merge_commit(&mut self, id: &[u8], commit_id: &MessageId, handshakes_only: bool) -> Result<Merged> {
         self.in_conversation(id, |conversation| {
             let Some(staged) = conversation.staged_as(commit_id)? else {
                 let outcome = match conversation.fate_of_commit(commit_id)? {
                     Some(Fate::Merged) => MergeOutcome::Before,
                     _ => MergeOutcome::Lost,
                 };
-                let change = Change::default();
-                return Ok(Merged {
-                    outcome,
-                    epoch: conversation.epoch(),
-                    change,
-                    received: Vec::new(),
-                });
+                return Ok(Merged::earlier(outcome, conversation.epoch()));
             };
             let change = conversation.merge_own(staged)?;
             let epoch = conversation.epoch();
-            let mut receipt = Receipt::default();
+            let mut receipt = Receipt::new(handshakes_only);
             conversation.replay(&mut receipt)?;
             Ok(Merged {
                 outcome: MergeOutcome::Merged,
                 epoch,
                 change,
                 received: receipt.received,
+                settled: receipt.settled,
             })
         })
     }

@@ -43,6 +43,12 @@ impl Session {
         check_id("conversation id", id)?;
         let scope = scope_of(id)?;
         self.free_scope(&scope)?;
+        if self.pending_join(&scope)?.is_some() {
+            return Err(Error::new(
+                Code::ConversationExists,
+                "An external join of a conversation of that id is open. Call session.settle() first.",
+            ));
+        }
         let row = CredentialRow::load(&self.provider, credential)?;
         let config = join_config();
         let context = if external_join {
@@ -73,6 +79,7 @@ impl Session {
                 state,
                 joined: 0,
                 last: 0,
+                held: false,
             },
             group,
         )

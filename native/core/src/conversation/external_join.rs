@@ -21,7 +21,7 @@ use crate::error::{Code, Error, Result};
 use crate::id::check_id;
 use crate::keystore::{Entity, PutAside};
 use crate::limits::MAX_MESSAGE;
-use crate::member::{Change, Member};
+use crate::member::{Change, Member, members};
 use crate::session::Session;
 
 /// The extension of the group context that says whether somebody may join by an external commit. Everybody must know it to
@@ -175,7 +175,7 @@ impl Session {
 
     /// The delivery service accepted the external commit: what was put aside becomes the conversation, in place of whatever
     /// was kept of it before.
-    pub fn merge_join(&mut self, id: &[u8], commit_id: &MessageId) -> Result<Merged> {
+    pub fn merge_join(&mut self, id: &[u8], commit_id: &MessageId, handshakes_only: bool) -> Result<Merged> {
         let scope = scope_of(id)?;
         let Some(pending) = self.pending_join_as(id, commit_id)? else {
             let outcome = match self.find_row(&scope)? {
@@ -187,20 +187,16 @@ impl Session {
             } else {
                 0
             };
-            return Ok(Merged {
-                outcome,
-                epoch,
-                change: Change::default(),
-                received: Vec::new(),
-            });
+            return Ok(Merged::earlier(outcome, epoch));
         };
-        let mut receipt = Receipt::default();
+        let mut receipt = Receipt::new(handshakes_only);
         let change = self.adopt_join(scope, pending, &mut receipt)?;
         Ok(Merged {
             outcome: MergeOutcome::Merged,
             epoch: self.epoch(id)?,
             change,
             received: receipt.received,
+            settled: receipt.settled,
         })
     }
 
@@ -210,7 +206,8 @@ impl Session {
         })
     }
 
-    /// Puts the conversation of an accepted external commit in the place of what was there.
+    /// Puts the conversation of an accepted external commit in the place of what was there. Answers its members: all are new
+    /// to this client.
     pub(crate) fn adopt_join(&mut self, scope: Vec<u8>, pending: PendingJoin, receipt: &mut Receipt) -> Result<Change> {
         let PendingJoin {
             staged,
@@ -220,7 +217,10 @@ impl Session {
         } = pending;
         match self.find_row(&scope)?.map(|row| row.state) {
             Some(State::Member | State::Founding) => {
-                self.in_conversation(&staged.conversation_id, |conversation| conversation.make_way())?;
+                self.in_conversation(&staged.conversation_id, |conversation| {
+                    conversation.lose_staged(receipt)?;
+                    conversation.make_way()
+                })?;
             }
             Some(State::Removed) => self.provider.rows().delete(Entity::Conversation, &scope, &[]),
             None => {}
@@ -234,13 +234,18 @@ impl Session {
             state: State::Member,
             joined: staged.epoch + 1,
             last: 0,
+            held: false,
         };
         self.provider.write(Entity::Conversation, &scope, &[], &row)?;
         self.in_conversation(&staged.conversation_id, |conversation| {
             conversation.remember(&staged.commit_id, staged.epoch, Fate::Merged)?;
-            conversation.replay(receipt)
-        })?;
-        Ok(staged.change)
+            let added = members(&conversation.group);
+            conversation.replay(receipt)?;
+            Ok(Change {
+                added,
+                ..Change::default()
+            })
+        })
     }
 
     /// The external commit will never be accepted: nothing of it stays. Answers false when it was settled before.

@@ -67,6 +67,7 @@ impl Session {
             state: State::Member,
             joined: epoch,
             last: 0,
+            held: false,
         };
         self.adopt(scope, conversation, group)?;
         let received = self.in_conversation(&conversation_id, |conversation| {

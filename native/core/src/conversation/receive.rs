@@ -28,7 +28,7 @@ pub struct ReceiveOptions {
 impl Session {
     /// Receives a batch in order. An error means that nothing of it was received.
     pub fn receive(&mut self, messages: &[Vec<u8>], options: &ReceiveOptions) -> Result<Receipt> {
-        let mut receipt = Receipt::default();
+        let mut receipt = Receipt::new(options.handshakes_only);
         for bytes in messages {
             self.receive_one(bytes, options, &mut receipt)?;
         }
@@ -113,11 +113,10 @@ impl Session {
         framed: &Framed,
         receipt: &mut Receipt,
     ) -> Result<()> {
-        let by = pending.staged.change.added.first().cloned();
         let place = receipt.received.len();
         let change = self.adopt_join(scope, pending, receipt)?;
         let what = What::Commit {
-            by,
+            by: None,
             own: true,
             change: change.clone(),
             active: true,
@@ -146,7 +145,8 @@ impl Conversation<'_> {
         if self.row.state == State::Removed {
             return self.evict_all(receipt);
         }
-        if before != (self.epoch(), self.group.pending_proposals().count()) {
+        let released = self.row.held && !receipt.handshakes_only;
+        if released || before != (self.epoch(), self.group.pending_proposals().count()) {
             self.replay(receipt)?;
         }
         Ok(())
@@ -291,7 +291,7 @@ impl Conversation<'_> {
     }
 
     /// A commit of another member takes the epoch: the staged one, if any, can never be merged.
-    fn lose_staged(&mut self, receipt: &mut Receipt) -> Result<()> {
+    pub(crate) fn lose_staged(&mut self, receipt: &mut Receipt) -> Result<()> {
         if let Some(staged) = self.staged()? {
             self.forget_staged()?;
             self.remember(&staged.commit_id, staged.epoch, Fate::Lost)?;

@@ -113,4 +113,15 @@ pub struct Receipt {
     pub received: Vec<Received>,
     /// Own commits whose fate was learnt.
     pub settled: Vec<Settled>,
+    /// Nobody takes application messages now: those that wait go on waiting, until somebody receives who does.
+    pub(crate) handshakes_only: bool,
+}
+
+impl Receipt {
+    pub(crate) fn new(handshakes_only: bool) -> Receipt {
+        Receipt {
+            handshakes_only,
+            ..Receipt::default()
+        }
+    }
 }

@@ -77,7 +77,7 @@ impl Client {
     /// The delivery service accepts.
     pub fn merge(&mut self, staged: &StagedCommit) {
         let merged = self
-            .step(|session| session.merge_commit(TEAM, &staged.commit_id))
+            .step(|session| session.merge_commit(TEAM, &staged.commit_id, false))
             .expect("it can be merged");
         assert_eq!(merged.outcome, MergeOutcome::Merged);
     }
