@@ -57,11 +57,15 @@ export function commitOrder(
     const { conversationId } = commit;
     const current = conversations.find(conversationId);
     if (current === undefined) {
-      if (commit.epoch !== 0n) {
+      if (commit.epoch !== 0n || commit.external) {
         return abort("This conversation is not known here, and only a commit of epoch 0 founds one.");
       }
     } else {
-      if (!members.isPresent(conversationId, request.clientId)) {
+      if (commit.external) {
+        if (framed(current.groupInfo)?.externalJoin !== true) {
+          return abort("This conversation does not allow joining by an external commit.");
+        }
+      } else if (!members.isPresent(conversationId, request.clientId)) {
         return abort("The committer is not a member of this conversation.");
       }
       if (commit.epoch < current.epoch) return { status: "retry" };
@@ -73,11 +77,22 @@ export function commitOrder(
     }
     const contradiction = contradictionIn(request, commit);
     if (contradiction !== undefined) return abort(contradiction);
-    return { conversationId, epoch: Number(commit.epoch), founding: current === undefined };
+    return {
+      conversationId,
+      epoch: Number(commit.epoch),
+      founding: current === undefined,
+      external: commit.external,
+    };
   }
 
   /** The claims that can be checked against the bytes and the directory. */
-  function contradictionIn({ bundle, welcomeTo }: Request<"sendCommit">, commit: Framing): string | undefined {
+  function contradictionIn(
+    { clientId, bundle, welcomeTo, removed }: Request<"sendCommit">,
+    commit: Framing,
+  ): string | undefined {
+    if (commit.external && (welcomeTo.length > 0 || removed.some((client) => client !== clientId))) {
+      return "Who joins by an external commit can remove only a former leaf of its own, and add nobody else.";
+    }
     if ((bundle.welcome === undefined) !== (welcomeTo.length === 0)) {
       return "A Welcome and those whom it is for belong together; the bundle has only one of them.";
     }
@@ -98,7 +113,7 @@ export function commitOrder(
     return undefined;
   }
 
-  function store({ conversationId, epoch, founding }: Acceptable, request: Request<"sendCommit">): void {
+  function store({ conversationId, epoch, founding, external }: Acceptable, request: Request<"sendCommit">): void {
     const { clientId, bundle, welcomeTo, removed } = request;
     if (founding) members.add(conversationId, clientId, epoch);
     const { entry, sequence } = conversations.append(conversationId, "commit", epoch, bundle.commit);
@@ -108,6 +123,7 @@ export function commitOrder(
     // itself (removed and added) needs it before the Welcome.
     for (const member of members.of(conversationId, epoch)) queues.put(member, entry);
     for (const client of removed) members.remove(conversationId, client, sequence);
+    if (external) members.add(conversationId, clientId, epoch + 1);
     for (const addressee of welcomeTo) members.add(conversationId, addressee.clientId, epoch + 1);
     if (bundle.welcome === undefined) return;
     const welcome = conversations.keepWelcome(conversationId, epoch + 1, bundle.welcome);
@@ -126,17 +142,20 @@ interface Acceptable {
   readonly conversationId: Id;
   readonly epoch: number;
   readonly founding: boolean;
+  /** Whether it makes its sender a member. */
+  readonly external: boolean;
 }
 interface Framing {
   readonly conversationId: Id;
   readonly epoch: bigint;
+  readonly external: boolean;
 }
 
 function readCommit(bytes: Uint8Array): Framing | undefined {
   const framing = framed(bytes);
   if (framing?.kind !== "commit" || framing.conversationId === undefined || framing.epoch === undefined)
     return undefined;
-  return { conversationId: framing.conversationId, epoch: framing.epoch };
+  return { conversationId: framing.conversationId, epoch: framing.epoch, external: framing.external };
 }
 
 /** A bundle that cannot be read is aborted like any other that cannot be accepted; `undefined` for such bytes. */

@@ -66,7 +66,8 @@ export function messageOrder({
 
     groupInfo({ clientId, conversationId }: Request<"groupInfo">): StoredGroupInfo {
       const { epoch, groupInfo } = conversationOf(conversationId);
-      if (!members.isPresent(conversationId, clientId)) throw notAMember();
+      if (!members.isPresent(conversationId, clientId) && framingOf(groupInfo).externalJoin !== true)
+        throw notAMember();
       return { epoch: BigInt(epoch), groupInfo: new Uint8Array(groupInfo) };
     },
   };

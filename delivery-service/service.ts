@@ -28,7 +28,8 @@ export interface DeliveryService extends AsyncDisposable {
   /**
    * Accepts the first commit of each epoch of a conversation, and then, in one step: puts it into the log, keeps its
    * GroupInfo, delivers it to the members and the Welcome to those whom it adds. A commit of epoch 0 founds a conversation
-   * that is not known yet. Answered as `MlsTransport.sendCommitBundle` wants it: `success` for an accepted commit, whenever
+   * that is not known yet. An external commit (RFC 9420 section 12.4.3.2) is accepted from whomever the newest GroupInfo lets
+   * join, and makes the sender a member. Answered as `MlsTransport.sendCommitBundle` wants it: `success` for an accepted commit, whenever
    * it is sent again; `retry` when another one was accepted for that epoch; `abort`, for good, for what can never be
    * accepted. No commit of this service is in doubt when it is answered.
    */
@@ -47,7 +48,10 @@ export interface DeliveryService extends AsyncDisposable {
    */
   fetch(clientId: Id, conversationId: Id, options: FetchOptions): Promise<LogEntry[]>;
 
-  /** The GroupInfo that came with the newest accepted commit, for members. */
+  /**
+   * The GroupInfo that came with the newest accepted commit: for members, and for everybody when it allows external joins.
+   * `CONVERSATION_UNKNOWN`, `NOT_A_MEMBER`.
+   */
   groupInfo(clientId: Id, conversationId: Id): Promise<StoredGroupInfo>;
 
   /**

@@ -21,6 +21,9 @@ export function transportOf(service: DeliveryService, clientId: Id): MlsTranspor
       }
       return messages;
     },
+    async fetchGroupInfo(conversationId) {
+      return (await service.groupInfo(clientId, conversationId)).groupInfo;
+    },
   };
 }
 

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { Bytes } from "./bytes.js";
 import { deferred } from "./deferred.js";
 import { MlsError } from "./errors.js";
@@ -6,33 +7,38 @@ import { inspectMessage } from "./inspect-message.js";
 import type { Flight, Lane } from "./lane.js";
 import { applied, receive } from "./receive.js";
 import type { SessionState } from "./state.js";
-import { fetchMessages } from "./transport.js";
+import { fetchGroupInfo, fetchMessages } from "./transport.js";
 
 /** How many epochs that are over can still be read; the core keeps as many. */
 const PAST_EPOCHS = 5n;
 
-/**
- * Reads what the server has of this conversation, if the transport can ask for it. Returns why it could not, or undefined: a
- * failure here teaches nothing about the commit, and the next attempt will.
- */
+/** What asking the server came to. A failure teaches nothing about the commit, and the next attempt will. */
+export interface Learnt {
+  /** Whether the server has accepted the commit; what else is learnt, those who receive it say. */
+  readonly accepted?: boolean;
+  /** Why nothing could be learnt. */
+  readonly cause?: unknown;
+}
+
+/** Reads what the server has of this conversation, if the transport can ask for it. */
 export async function catchUp(
   state: SessionState,
   lane: Lane,
   conversation: Name,
   signal?: AbortSignal,
-): Promise<unknown> {
+): Promise<Learnt> {
   const from = await state.direct.step((native) => native.oldestReadableEpoch(conversation.bytes));
   let messages: Bytes[] | undefined;
   try {
     messages = await fetchMessages(state, conversation.id, from, signal);
   } catch (cause) {
     state.refuseWhenClosed();
-    return cause;
+    return { cause };
   }
-  if (messages === undefined) return undefined;
+  if (messages === undefined) return {};
   if (state.settings.deliver !== undefined) await receive(state.direct, messages);
   else await readHandshakes(state, lane, conversation, messages);
-  return undefined;
+  return {};
 }
 
 /**
@@ -62,6 +68,45 @@ function isHandshake(message: Bytes, conversation: string, end: bigint): boolean
   } catch (error) {
     if (MlsError.is(error, "MESSAGE_INVALID")) return false;
     throw error;
+  }
+}
+
+/**
+ * Finds out from outside what became of an external commit: it is in the log, or a newer GroupInfo shows whether its leaf is in
+ * the tree. When the conversation went on without it, it is dropped.
+ */
+export async function lookForJoin(
+  state: SessionState,
+  conversation: Name,
+  flight: Flight,
+  signal?: AbortSignal,
+): Promise<Learnt> {
+  const { commitId, epoch } = flight.staged;
+  let cause: unknown;
+  try {
+    // A server may well show its log to members only.
+    const log = (await fetchMessages(state, conversation.id, epoch, signal)) ?? [];
+    if (log.some((message) => createHash("sha256").update(message).digest("hex") === commitId))
+      return { accepted: true };
+  } catch (error) {
+    state.refuseWhenClosed();
+    cause = error;
+  }
+  try {
+    const groupInfo = await fetchGroupInfo(state, conversation.id, signal);
+    if (groupInfo === undefined) return { cause };
+    const fate = await state.direct.step((native) => native.judgeJoin(conversation.bytes, commitId, groupInfo));
+    if (fate === "accepted") return { accepted: true };
+    if (fate === "lost") {
+      await state.direct.step(
+        (native) => native.dropJoin(conversation.bytes, commitId),
+        () => flight.settle("lost"),
+      );
+    }
+    return {};
+  } catch (error) {
+    state.refuseWhenClosed();
+    return { cause: error };
   }
 }
 

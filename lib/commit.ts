@@ -1,8 +1,9 @@
+import { memberCommit } from "./commit-kind.js";
 import type { Name } from "./id.js";
 import { Flight, type Lane } from "./lane.js";
 import type { NativeStagedCommit } from "./native-binding.js";
 import { type Change, changeOf, memberOf, noChange } from "./records.js";
-import type { Scope, Step } from "./scope.js";
+import type { CommitSteps, Scope, Step } from "./scope.js";
 import { type Budget, untilKnown } from "./send.js";
 import { resuming, settleEarlier } from "./settle.js";
 import type { SessionState } from "./state.js";
@@ -42,24 +43,39 @@ export interface Plan {
  * The life of a commit: it is staged, durably; sent until its outcome is known; then merged, or built again, or cleared. One at
  * a time per conversation, in the order of the calls.
  */
-export async function commit(scope: Scope, plan: Plan, { signal, attempts }: CommitOptions): Promise<CommitResult> {
+export async function commit(scope: Scope, plan: Plan, options: CommitOptions): Promise<CommitResult> {
   const { state } = scope;
   const { conversation } = plan;
+  return inLane(scope, conversation, options, async (steps, lane, budget) => {
+    while (!plan.founding) {
+      const earlier = await steps.step(resuming(lane, conversation));
+      if (earlier === null) break;
+      await steps.inTheOpen(() => settleEarlier(state, lane, conversation, earlier, budget));
+    }
+    if (budget.signal?.aborted === true) throw aborted();
+    const flight = await steps.step(departing(lane, plan));
+    if (flight !== null) return steps.inTheOpen(() => fly(state, lane, conversation, flight, budget));
+    return alreadyApplied(await steps.step((native) => native.epoch(conversation.bytes)), budget);
+  });
+}
+
+/** Does what sends a commit when it is its turn in the conversation. Nothing happens when the signal is aborted before. */
+export async function inLane<R>(
+  scope: Scope,
+  conversation: Name,
+  { signal, attempts }: CommitOptions,
+  work: (steps: CommitSteps, lane: Lane, budget: Budget) => Promise<R>,
+): Promise<R> {
+  const { state } = scope;
   transportOf(state);
   if (signal?.aborted === true) throw aborted();
   const budget: Budget = { attempts: attempts ?? state.settings.attempts, used: 0, signal };
   const lane = state.lanes.of(conversation.id);
-
   return scope.committing(async (steps) => {
     // A transaction that kept the turn while it waits for an earlier commit would keep that very commit from being merged.
     const leave = lane.turn.free ? await lane.turn.alone() : await steps.inTheOpen(() => lane.turn.alone(signal));
     try {
-      const earlier = plan.founding ? null : await steps.step(resuming(lane, conversation));
-      if (earlier !== null) await steps.inTheOpen(() => settleEarlier(state, lane, conversation, earlier, budget));
-      if (signal?.aborted === true) throw aborted();
-      const flight = await steps.step(departing(lane, plan));
-      if (flight !== null) return await steps.inTheOpen(() => fly(state, lane, conversation, flight, budget));
-      return alreadyApplied(await steps.step((native) => native.epoch(conversation.bytes)), budget);
+      return await work(steps, lane, budget);
     } finally {
       lane.flight = undefined;
       leave();
@@ -96,7 +112,7 @@ function departing(lane: Lane, { conversation, stage, founding }: Plan): Step<Fl
     const staged = await stage(native);
     if (staged === null) return null;
     const change = founding ? everybody(staged, (await native.members(conversation.bytes)).map(memberOf)) : undefined;
-    lane.flight = new Flight(staged, true, change);
+    lane.flight = new Flight(staged, memberCommit, true, change);
     return lane.flight;
   };
 }

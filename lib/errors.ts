@@ -33,8 +33,10 @@ export const errorCodes = {
     retryable: false,
   },
   ALREADY_MEMBER: {
-    meaning: "An invitee is a member of the conversation already, or is named twice.",
-    whatToDo: "Leave this invitee out.",
+    meaning:
+      "An invitee is a member of the conversation already, or is named twice; or who joins from outside bears the name of a member with another signature key.",
+    whatToDo:
+      "Leave this invitee out. To join anew after the loss of a keystore, ask a member to remove the old client first.",
     retryable: false,
   },
   NOT_A_MEMBER: {
@@ -104,9 +106,14 @@ export const errorCodes = {
     retryable: false,
   },
   GROUP_INFO_INVALID: {
-    meaning: "The GroupInfo cannot be decoded or verified.",
+    meaning: "The GroupInfo cannot be decoded or verified, or belongs to another conversation or cipher suite.",
     whatToDo: "Fetch the newest GroupInfo of the conversation and try with that one.",
     retryable: false,
+  },
+  GROUP_INFO_UNAVAILABLE: {
+    meaning: "The transport's `fetchGroupInfo` threw, took too long or answered no bytes (`cause`). Nothing was sent.",
+    whatToDo: "Call again when the delivery service can be reached.",
+    retryable: true,
   },
   EXTERNAL_JOIN_REFUSED: {
     meaning: "The conversation does not allow joining by an external commit.",

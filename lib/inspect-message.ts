@@ -10,6 +10,10 @@ export interface MessageInspection {
   readonly kind: "message" | "proposal" | "commit" | "welcome" | "group-info" | "key-package";
   /** Whether its content is encrypted. */
   readonly encrypted: boolean;
+  /** Whether it is a commit or proposal of somebody who is not in the conversation (RFC 9420 section 12.4.3.2). */
+  readonly external: boolean;
+  /** Of a GroupInfo: whether whoever has it may join by an external commit. */
+  readonly externalJoin?: boolean;
   /** The conversation it belongs to, where it says so: a Welcome and a key package do not. */
   readonly conversationId?: Id;
   /** The epoch it was made in, or that a GroupInfo describes. */
@@ -25,11 +29,13 @@ export interface MessageInspection {
  */
 export function inspectMessage(bytes: Bytes): MessageInspection {
   const copy = copyBytes(bytes, "bytes", { max: Number.MAX_SAFE_INTEGER });
-  const { kind, encrypted, conversationId, epoch, cipherSuite } = inspect(copy);
+  const { kind, encrypted, external, externalJoin, conversationId, epoch, cipherSuite } = inspect(copy);
   const suite = cipherSuite === undefined ? undefined : cipherSuiteOf(cipherSuite);
   return {
     kind,
     encrypted,
+    external,
+    ...(externalJoin !== undefined && { externalJoin }),
     ...(conversationId !== undefined && { conversationId }),
     ...(epoch !== undefined && { epoch }),
     ...(suite !== undefined && { cipherSuite: suite }),

@@ -1,3 +1,4 @@
+import type { CommitKind } from "./commit-kind.js";
 import { type Deferred, deferred } from "./deferred.js";
 import type { MlsError } from "./errors.js";
 import type { Id } from "./id.js";
@@ -21,6 +22,7 @@ export class Lane {
 /** A commit on its way. Whoever learns first what became of it says so here. */
 export class Flight {
   readonly staged: NativeStagedCommit;
+  readonly kind: CommitKind;
   /** Whether it was staged by the call that waits for it, and not found open. */
   readonly fresh: boolean;
   /** For a commit that creates the conversation: everybody who is in it then. */
@@ -31,8 +33,9 @@ export class Flight {
   readonly #settled: Deferred<Outcome> = deferred();
   readonly #merged: Deferred<void> = deferred();
 
-  constructor(staged: NativeStagedCommit, fresh: boolean, founding?: Change) {
+  constructor(staged: NativeStagedCommit, kind: CommitKind, fresh: boolean, founding?: Change) {
     this.staged = staged;
+    this.kind = kind;
     this.fresh = fresh;
     this.founding = founding;
   }

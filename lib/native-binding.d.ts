@@ -10,7 +10,7 @@ export declare class NativeDatabase {
   /** Counts one more send. */
   countAttempt(id: Uint8Array, commit: string): Promise<number>
   /** Merges an accepted commit. */
-  mergeCommit(id: Uint8Array, commit: string): Promise<NativeMerged>
+  mergeCommit(id: Uint8Array, commit: string, handshakesOnly: boolean): Promise<NativeMerged>
   /** Drops a commit that was refused for good. */
   clearCommit(id: Uint8Array, commit: string): Promise<boolean>
   /** Stores why a commit stays open. */
@@ -74,7 +74,7 @@ export declare class NativeDatabase {
   /** What a GroupInfo says about the pending join. */
   judgeJoin(id: Uint8Array, commit: string, groupInfo: Uint8Array): Promise<"open" | "accepted" | "lost">
   /** Makes an accepted external commit the conversation. */
-  mergeJoin(id: Uint8Array, commit: string): Promise<NativeMerged>
+  mergeJoin(id: Uint8Array, commit: string, handshakesOnly: boolean): Promise<NativeMerged>
   /** Drops an external commit that is never accepted. */
   dropJoin(id: Uint8Array, commit: string): Promise<boolean>
   /** Makes key packages and stores their private keys. */
@@ -106,6 +106,8 @@ export interface NativeCredential {
 export interface NativeInspection {
   kind: "message" | "proposal" | "commit" | "welcome" | "group-info" | "key-package"
   encrypted: boolean
+  external: boolean
+  externalJoin?: boolean
   conversationId?: string
   epoch?: bigint
   cipherSuite?: number
@@ -157,6 +159,7 @@ export interface NativeMerged {
   epoch: bigint
   change: NativeChange
   received: Array<NativeReceived>
+  settled: Array<NativeSettled>
 }
 
 /** What came of a batch. */

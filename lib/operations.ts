@@ -1,10 +1,19 @@
 import { type Bytes, copyBytes } from "./bytes.js";
 import { cipherSuiteNumbers } from "./cipher-suite.js";
-import { commit, type Plan } from "./commit.js";
+import { commit, type CommitOptions, type Plan } from "./commit.js";
 import { Conversation, copyInvitees, type Invitee, type MlsConversation } from "./conversation.js";
 import type { Credential } from "./credential.js";
+import { joinByExternalCommit } from "./external-join.js";
 import { type Id, type IdLike, type Name, nameOf } from "./id.js";
-import { createOptions, credentialRef, credentialShape, keyPackageOptions, parse, text } from "./options.js";
+import {
+  createOptions,
+  credentialRef,
+  credentialShape,
+  joinOptions,
+  keyPackageOptions,
+  parse,
+  text,
+} from "./options.js";
 import { copyMessages, joinByWelcome, receive } from "./receive.js";
 import type { Received } from "./received.js";
 import {
@@ -54,16 +63,30 @@ export interface Operations {
    * Creates a conversation, with oneself or with `members` as well. With them one commit is sent; unless it is accepted the
    * conversation does not stay. When its outcome is unknown the conversation stays, unsettled: it shows epoch 0 and oneself, and
    * `encrypt` rejects with `COMMIT_OUTCOME_UNKNOWN`. `CONVERSATION_EXISTS` when there is one of this id.
+   *
+   * With `externalJoin` whoever gets the conversation's GroupInfo can join by `joinByExternalCommit`, for good and as all members
+   * see it; decide with your server who gets it.
    */
   createConversation(
     id: IdLike,
-    options: { credential: CredentialRef; members?: readonly Invitee[] },
+    options: { credential: CredentialRef; members?: readonly Invitee[]; externalJoin?: boolean },
   ): Promise<MlsConversation>;
   /**
    * Joins the conversation that this Welcome is for, and receives what has been waiting for it. `WELCOME_INVALID` or
    * `WELCOME_WITHOUT_KEY_PACKAGE` leave everything as it was.
    */
   joinByWelcome(welcome: Bytes): Promise<Joined>;
+  /**
+   * Joins by an external commit (RFC 9420 section 12.4.3.2), from a GroupInfo that the transport fetches for each attempt. Also
+   * heals: once it is accepted it replaces a conversation that is behind, removed or forked, and until then that one stays as
+   * it is. Members see the client's former leaf removed and a new one added; messages of before cannot be read afterwards.
+   *
+   * `ALREADY_MEMBER` when somebody of this name is in it with another signature key: after the loss of a keystore a member has to
+   * remove the old client first. `EXTERNAL_JOIN_REFUSED` for a conversation that was not created with `externalJoin`, `GROUP_INFO_UNAVAILABLE` and
+   * `GROUP_INFO_INVALID` for what the transport answers, `TRANSPORT_MISSING` when it has no `fetchGroupInfo`. When the outcome is
+   * unknown the commit stays, listed by `unsettledCommits`; the conversation is not there until it is accepted.
+   */
+  joinByExternalCommit(id: IdLike, options: { credential: CredentialRef } & CommitOptions): Promise<MlsConversation>;
   /** A handle, without asking the keystore. Throws `INVALID_ARGUMENT` for what is no id. */
   conversation(id: IdLike): MlsConversation;
   /** The ids of all conversations, also of those that removed this client. */
@@ -120,17 +143,17 @@ export class ScopedOperations implements Operations {
 
   async createConversation(
     id: IdLike,
-    options: { credential: CredentialRef; members?: readonly Invitee[] },
+    options: { credential: CredentialRef; members?: readonly Invitee[]; externalJoin?: boolean },
   ): Promise<MlsConversation> {
     const name = nameOf(id, "id");
-    const { credential, members } = parse(createOptions, options, "options");
+    const { credential, members, externalJoin } = parse(createOptions, options, "options");
     if (members === undefined) {
-      await this.#createAlone(name, credential.ref);
+      await this.#createAlone(name, credential.ref, externalJoin);
     } else {
       const invitees = copyInvitees(members, "options.members");
       const plan: Plan = {
         conversation: name,
-        stage: (native) => native.stageCreate(name.bytes, credential.ref, invitees),
+        stage: (native) => native.stageCreate(name.bytes, credential.ref, invitees, externalJoin),
         founding: true,
       };
       await commit(this.#scope, plan, {});
@@ -142,6 +165,16 @@ export class ScopedOperations implements Operations {
     const { joined, received } = await joinByWelcome(this.#scope, copyBytes(welcome, "welcome"));
     const conversation = new Conversation(this.#scope, nameOf(joined.conversationId, "conversationId"));
     return { conversation, members: joined.members.map(memberOf), lastResort: joined.lastResort, received };
+  }
+
+  async joinByExternalCommit(
+    id: IdLike,
+    options: { credential: CredentialRef } & CommitOptions,
+  ): Promise<MlsConversation> {
+    const name = nameOf(id, "id");
+    const { credential, ...sending } = parse(joinOptions, options, "options");
+    await joinByExternalCommit(this.#scope, name, credential.ref, sending);
+    return new Conversation(this.#scope, name);
   }
 
   conversation(id: IdLike): MlsConversation {
@@ -167,10 +200,10 @@ export class ScopedOperations implements Operations {
     return (await this.#scope.step((native) => native.data(key))) ?? undefined;
   }
 
-  async #createAlone({ id, bytes }: Name, credentialRef: string): Promise<void> {
+  async #createAlone({ id, bytes }: Name, credentialRef: string, externalJoin: boolean): Promise<void> {
     await this.#scope.step(
       async (native) => {
-        await native.createConversation(bytes, credentialRef);
+        await native.createConversation(bytes, credentialRef, externalJoin);
         return native.members(bytes);
       },
       (members) => {

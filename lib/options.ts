@@ -98,9 +98,14 @@ export const sessionOptions = z.strictObject({
 });
 
 export const commitOptions = z.strictObject({ signal: signal.optional(), attempts: whole(1, 1000).optional() });
+export const joinOptions = commitOptions.extend({ credential: credentialRef });
 export const settleOptions = z.strictObject({ signal: signal.optional() });
 export const encryptOptions = z.strictObject({ aad: later });
-export const createOptions = z.strictObject({ credential: credentialRef, members: later });
+export const createOptions = z.strictObject({
+  credential: credentialRef,
+  members: later,
+  externalJoin: z.boolean().default(false),
+});
 export const invitee = z.strictObject({ keyPackage: later, clientId: later });
 
 export const keyPackageOptions = z.strictObject({

@@ -50,6 +50,7 @@ export async function joinByWelcome(
     ({ conversationId, epoch, members, received: released }) => {
       const change = { ...noChange(), added: members.map(memberOf) };
       scope.state.events.emit("conversationChanged", { conversationId, epoch, change, active: true, cause: "joined" });
+      forgetReading(scope.state, conversationId);
       announce(scope.state, released);
       void warnWhenLow(scope.state);
     },
@@ -76,8 +77,8 @@ export function applied(
 }
 
 /** Tells the listeners of the commits among these. */
-export function announce(state: SessionState, received: readonly NativeReceived[]): void {
-  for (const { type, messageId, conversationId, epoch, own, change, active } of received) {
+function announce(state: SessionState, received: readonly NativeReceived[]): void {
+  for (const { type, messageId, conversationId, epoch, own, sender, change, active } of received) {
     if (type !== "commit" || conversationId === undefined || epoch === undefined || change === undefined) continue;
     const flight = state.lanes.find(conversationId)?.flight;
     const founding = flight?.staged.commitId === messageId ? flight.founding : undefined;
@@ -86,9 +87,15 @@ export function announce(state: SessionState, received: readonly NativeReceived[
       epoch: epoch + 1n,
       change: founding ?? changeOf(change),
       active: active === true,
-      cause: founding !== undefined ? "created" : own === true ? "own" : "received",
+      cause: founding !== undefined ? "created" : own !== true ? "received" : sender === undefined ? "joined" : "own",
     });
   }
+}
+
+/** The conversation was joined anew: how far the application had read in it before means nothing any more. */
+export function forgetReading(state: SessionState, conversationId: string): void {
+  const lane = state.lanes.find(conversationId);
+  if (lane !== undefined) lane.readUpTo = undefined;
 }
 
 function remember(state: SessionState, conversationId: string | undefined, epoch: bigint | undefined): void {

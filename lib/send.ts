@@ -1,9 +1,9 @@
-import { backOff, catchUp } from "./catch-up.js";
+import { backOff } from "./catch-up.js";
 import { MlsError, type MlsErrorCode } from "./errors.js";
 import type { Name } from "./id.js";
 import type { Flight, Lane, Outcome } from "./lane.js";
 import type { NativeDatabase, NativeMerged, NativeUnsettledCommit } from "./native-binding.js";
-import { announce } from "./receive.js";
+import { applied } from "./receive.js";
 import { changeOf, unsettledCommitOf } from "./records.js";
 import type { SessionState } from "./state.js";
 import { type MlsTransportResponse, sendCommit } from "./transport.js";
@@ -112,9 +112,11 @@ class Sending {
   }
 
   async #merge(): Promise<End> {
-    const { commitId } = this.#flight.staged;
+    const { staged, kind } = this.#flight;
+    // What it releases reaches the application by `deliver` only; without one, messages wait for the next `receive`.
+    const handshakesOnly = this.#state.settings.deliver === undefined;
     const { result } = await this.#state.direct.receiving(
-      (native) => native.mergeCommit(this.#conversation.bytes, commitId),
+      (native) => kind.merge(native, this.#conversation.bytes, staged.commitId, handshakesOnly),
       (merged) => this.#tellMerged(merged),
     );
     if (result.outcome !== "lost") return "merged";
@@ -124,29 +126,37 @@ class Sending {
     );
   }
 
-  #tellMerged({ outcome, received }: NativeMerged): void {
+  #tellMerged({ outcome, change, received, settled }: NativeMerged): void {
     if (outcome !== "merged") return; // Told by whoever merged it, or not true at all.
-    const { staged, founding } = this.#flight;
+    const { staged, kind, founding } = this.#flight;
     this.#flight.settle("merged");
     this.#state.events.emit("conversationChanged", {
       conversationId: staged.conversationId,
       epoch: staged.epoch + 1n,
-      change: founding ?? changeOf(staged.change),
+      change: founding ?? changeOf(change),
       active: true,
-      cause: founding === undefined ? "own" : "created",
+      cause: founding === undefined ? kind.cause : "created",
     });
-    announce(this.#state, received);
+    applied(this.#state, { received, settled }, { byApplication: false });
   }
 
   async #clear(reason: string): Promise<End> {
-    await this.#step((native, id) => native.clearCommit(id, this.#flight.staged.commitId));
+    await this.#step((native, id) => this.#flight.kind.clear(native, id, this.#flight.staged.commitId));
     if (this.#flight.outcome() === "merged") return "merged"; // Its own echo was first, and proves more than the answer.
     return this.#error("COMMIT_REJECTED", `The delivery service refused the commit for good: ${printable(reason)}`);
   }
 
   async #retry(afterMs: number | undefined): Promise<End> {
     if (this.#flight.outcome() !== undefined) return this.#flight.outcome();
-    this.#cause = await catchUp(this.#state, this.#lane, this.#conversation, this.#budget.signal);
+    const { accepted, cause } = await this.#flight.kind.learn(
+      this.#state,
+      this.#lane,
+      this.#conversation,
+      this.#flight,
+      this.#budget.signal,
+    );
+    if (accepted === true) return this.#flight.outcome() ?? (await this.#merge());
+    this.#cause = cause;
     if (this.#flight.outcome() !== undefined || this.#budget.used >= this.#budget.attempts)
       return this.#flight.outcome();
     await backOff(this.#state, this.#flight, afterMs, this.#budget.signal);
@@ -155,9 +165,9 @@ class Sending {
 
   /** No more sends: nothing is left of a commit that never left, and one that did stays open. */
   async #stop(why: "unknown" | "exhausted", cause: unknown): Promise<End> {
-    const { sends, fresh, staged } = this.#flight;
+    const { sends, fresh, staged, kind } = this.#flight;
     if (sends > 0) return this.#leaveOpen(why, cause);
-    if (fresh) await this.#step((native, id) => native.clearCommit(id, staged.commitId));
+    if (fresh) await this.#step((native, id) => kind.clear(native, id, staged.commitId));
     if (why === "unknown") return aborted();
     return this.#error(
       "RETRY_EXHAUSTED",

@@ -1,5 +1,6 @@
 import type { Bytes } from "./bytes.js";
 import { clockOf } from "./clock.js";
+import type { CommitOptions } from "./commit.js";
 import type { Invitee, MlsConversation } from "./conversation.js";
 import type { Credential } from "./credential.js";
 import { type Database, takeOver } from "./database.js";
@@ -176,7 +177,7 @@ export class Session implements Operations, AsyncDisposable {
   /** {@inheritDoc Operations.createConversation} */
   createConversation(
     id: IdLike,
-    options: { credential: CredentialRef; members?: readonly Invitee[] },
+    options: { credential: CredentialRef; members?: readonly Invitee[]; externalJoin?: boolean },
   ): Promise<MlsConversation> {
     return this.#operations.createConversation(id, options);
   }
@@ -184,6 +185,11 @@ export class Session implements Operations, AsyncDisposable {
   /** {@inheritDoc Operations.joinByWelcome} */
   joinByWelcome(welcome: Bytes): Promise<Joined> {
     return this.#operations.joinByWelcome(welcome);
+  }
+
+  /** {@inheritDoc Operations.joinByExternalCommit} */
+  joinByExternalCommit(id: IdLike, options: { credential: CredentialRef } & CommitOptions): Promise<MlsConversation> {
+    return this.#operations.joinByExternalCommit(id, options);
   }
 
   /** {@inheritDoc Operations.conversation} */

@@ -1,6 +1,7 @@
+import { externalCommit, memberCommit } from "./commit-kind.js";
 import { MlsError } from "./errors.js";
 import { type Name, nameOf } from "./id.js";
-import { Flight, type Lane } from "./lane.js";
+import { Flight, type Lane, type Outcome } from "./lane.js";
 import { changeOf, type UnsettledCommit, unsettledCommitOf } from "./records.js";
 import type { Step } from "./scope.js";
 import { type Budget, untilKnown } from "./send.js";
@@ -30,30 +31,45 @@ export async function settle(state: SessionState, signal?: AbortSignal): Promise
   return unsettledCommits(state);
 }
 
-/** Settles what an earlier call of the same conversation left open, before the next one is staged. */
+/**
+ * Settles what an earlier call of the same conversation left open, before the next one is staged. Returns what became of it;
+ * what the server refuses is lost.
+ */
 export async function settleEarlier(
   state: SessionState,
   lane: Lane,
   conversation: Name,
   flight: Flight,
   { attempts, signal }: Budget,
-): Promise<void> {
+): Promise<Outcome> {
   try {
-    await settleFlight(state, lane, conversation, flight, { attempts, used: 0, signal });
+    return await settleFlight(state, lane, conversation, flight, { attempts, used: 0, signal });
   } catch (error) {
-    if (MlsError.is(error, "COMMIT_REJECTED")) return;
+    if (MlsError.is(error, "COMMIT_REJECTED")) return "lost";
     if (!MlsError.is(error, "COMMIT_OUTCOME_UNKNOWN", "RETRY_EXHAUSTED")) throw error;
     const message = `An earlier commit of this conversation is still open; nothing of this call was staged. ${error.message}`;
     throw new MlsError(error.code, message, { cause: error, context: error.context });
   }
 }
 
-/** Takes up the commit that is staged, if there is one, so that whoever learns what became of it can say so. */
-export function resuming(lane: Lane, { bytes }: Name): Step<Flight | null> {
+/** Takes up the commit that is open, if there is one, so that whoever learns what became of it can say so. */
+export function resuming(lane: Lane, conversation: Name): Step<Flight | null> {
   return async (native) => {
-    const staged = await native.stagedCommit(bytes);
+    const join = await resumingJoin(lane, conversation)(native);
+    if (join !== null) return join;
+    const staged = await native.stagedCommit(conversation.bytes);
     if (staged === null) return null;
-    lane.flight = new Flight(staged, false);
+    lane.flight = new Flight(staged, memberCommit, false);
+    return lane.flight;
+  };
+}
+
+/** The same for an external commit only: what is staged in the conversation that it is to replace does not matter to it. */
+export function resumingJoin(lane: Lane, { bytes }: Name): Step<Flight | null> {
+  return async (native) => {
+    const staged = await native.stagedJoin(bytes);
+    if (staged === null) return null;
+    lane.flight = new Flight(staged, externalCommit, false);
     return lane.flight;
   };
 }
@@ -78,20 +94,23 @@ async function settleFlight(
   conversation: Name,
   flight: Flight,
   budget: Budget,
-): Promise<void> {
+): Promise<Outcome> {
   const { conversationId, commitId, change } = flight.staged;
   const tell = (outcome: "merged" | "lost"): void => {
     lane.flight = undefined;
     state.events.emit("commitSettled", { conversationId, commitId, outcome, intent: changeOf(change) });
   };
   try {
-    tell(await untilKnown(state, lane, conversation, flight, budget));
+    const outcome = await untilKnown(state, lane, conversation, flight, budget);
+    tell(outcome);
+    return outcome;
   } catch (error) {
     if (MlsError.is(error, "COMMIT_REJECTED", "STATE_DIVERGED")) tell("lost");
     throw error;
   }
 }
 
+/** A conversation that is not there any more has gone with its commit, or was wiped. */
 function isSettledOrOpen(error: unknown): boolean {
-  return MlsError.is(error, "COMMIT_REJECTED", "COMMIT_OUTCOME_UNKNOWN", "RETRY_EXHAUSTED");
+  return MlsError.is(error, "COMMIT_REJECTED", "COMMIT_OUTCOME_UNKNOWN", "RETRY_EXHAUSTED", "CONVERSATION_NOT_FOUND");
 }

@@ -53,6 +53,11 @@ export interface MlsTransport {
    * still be read. Without it a retry waits for the application's own `receive`.
    */
   fetchMessages?(conversationId: Id, fromEpoch: bigint, signal: AbortSignal): Promise<readonly Bytes[]>;
+  /**
+   * The newest GroupInfo of a conversation, as it came with the commit that began the present epoch. Asked for whenever an
+   * external commit is built, and to learn what became of one; only `joinByExternalCommit` needs it.
+   */
+  fetchGroupInfo?(conversationId: Id, signal: AbortSignal): Promise<Bytes>;
 }
 
 /** Sends this commit once more. Rejects with whatever left the outcome unknown. */
@@ -88,6 +93,15 @@ export function fetchMessages(
       copyBytes(message, `the answer of fetchMessages.${place}`, { max: Number.MAX_SAFE_INTEGER }),
     );
   });
+}
+
+/** Asks for the newest GroupInfo of this conversation; undefined when the transport cannot be asked. */
+export function fetchGroupInfo(state: SessionState, id: Id, signal?: AbortSignal): Promise<Bytes> | undefined {
+  const transport = transportOf(state);
+  if (typeof transport.fetchGroupInfo !== "function") return undefined;
+  return ask(state, signal, async (abort) =>
+    copyBytes(await transport.fetchGroupInfo?.(id, abort), "the answer of fetchGroupInfo"),
+  );
 }
 
 /** The session's transport; throws `TRANSPORT_MISSING`. */

@@ -1,7 +1,8 @@
 /** The numbered duties of docs/server.md, each kept by the embedded service in process and over loopback. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { DeliveryService } from "conclave-mls/delivery-service";
+import { Credential, Database, inspectMessage, Session } from "conclave-mls";
+import { type DeliveryService, transportOf } from "conclave-mls/delivery-service";
 import { deliveryErrorCodes } from "../../delivery-service/errors.js";
 import { bundleIn, keyPackageOf, messageIn, proposalIn } from "./framed.js";
 import { commit, hex, queueOf, textWith, ways } from "./services.js";
@@ -174,6 +175,30 @@ describe.each(ways)("A delivery service %s", (_way, open) => {
     expect(await service.claimKeyPackage("bob", suite)).toEqual(lastResort);
     expect(await service.countKeyPackages("bob", suite)).toBe(0);
     expect(await service.claimKeyPackage("carol", suite)).toBeUndefined();
+  });
+
+  test("13. lets join from outside whom the conversation lets join", async () => {
+    const cipherSuite = "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519";
+    const open = async (clientId: string) => {
+      const session = await Session.open(await Database.inMemory(), {
+        clientId,
+        transport: transportOf(service, clientId),
+      });
+      return { session, credential: await session.addCredential(Credential.basic(clientId, { cipherSuite })) };
+    };
+    const [alice, bob, dave] = [await open("alice"), await open("bob"), await open("dave")];
+    for (const externalJoin of [true, false]) {
+      const [keyPackage] = await bob.session.generateKeyPackages(bob.credential, { count: 1 });
+      const options = { credential: alice.credential, members: [keyPackage!.bytes], externalJoin };
+      await alice.session.createConversation(externalJoin ? "open" : "closed", options);
+    }
+    const { credential } = dave;
+    await dave.session.joinByExternalCommit("open", { credential });
+    expect(await service.groupInfo("dave", "open")).toMatchObject({ epoch: 2n });
+    await expect(service.groupInfo("dave", "closed")).rejects.toMatchObject({ code: "NOT_A_MEMBER" });
+    const { bytes } = (await service.fetch("alice", "open", { fromEpoch: 1n }))[0]!;
+    expect(inspectMessage(bytes)).toMatchObject({ kind: "commit", external: true });
+    for (const { session } of [alice, bob, dave]) await session.close();
   });
 });
 

@@ -1,6 +1,7 @@
 import {
   type Bytes,
   type CipherSuite,
+  type CommitOptions,
   Credential,
   type CredentialRef,
   Database,
@@ -57,10 +58,19 @@ export class Person {
 
   /** Creates a conversation with others, who join it at once. */
   async creates(id: string, ...others: Person[]): Promise<MlsConversation> {
+    return this.#creates(id, others, false);
+  }
+
+  /** Creates one that whoever has its GroupInfo can join. */
+  async opens(id: string, ...others: Person[]): Promise<MlsConversation> {
+    return this.#creates(id, others, true);
+  }
+
+  async #creates(id: string, others: Person[], externalJoin: boolean): Promise<MlsConversation> {
     const credential = this.credential;
-    if (others.length === 0) return this.session.createConversation(id, { credential });
+    if (others.length === 0) return this.session.createConversation(id, { credential, externalJoin });
     const members = await Promise.all(others.map((other) => other.keyPackage()));
-    const conversation = await this.session.createConversation(id, { credential, members });
+    const conversation = await this.session.createConversation(id, { credential, members, externalJoin });
     for (const other of others) await other.joins();
     return conversation;
   }
@@ -71,6 +81,13 @@ export class Person {
       const { conversation } = await this.session.joinByWelcome(welcome);
       this.#read.set(conversation.id, this.server.log(conversation.id).length);
     }
+  }
+
+  /** Joins from outside, and reads the conversation only from there on. */
+  async joinsFromOutside(id: string, options: CommitOptions = {}): Promise<MlsConversation> {
+    const conversation = await this.session.joinByExternalCommit(id, { credential: this.credential, ...options });
+    this.#read.set(id, this.server.log(id).length);
+    return conversation;
   }
 
   /** Encrypts and posts. */

@@ -26,6 +26,7 @@ export class Server {
   readonly sends: Sent[] = [];
   readonly #whims: Whim[] = [];
   readonly #accepted = new Map<string, string>();
+  readonly #groupInfos = new Map<string, Bytes>();
   readonly #logs = new Map<string, Bytes[]>();
   readonly #welcomes = new Map<string, Bytes[]>();
   readonly #waiting: { count: number; reached: () => void }[] = [];
@@ -46,6 +47,7 @@ export class Server {
       },
     };
     if (fetch) {
+      transport.fetchGroupInfo = async (conversationId) => this.groupInfo(conversationId);
       transport.fetchMessages = async (conversationId, fromEpoch) =>
         this.log(conversationId).filter((message) => inspectMessage(message).epoch! >= fromEpoch);
     }
@@ -60,6 +62,7 @@ export class Server {
     if (accepted !== undefined) return { status: "retry" };
     this.#accepted.set(place, context.commitId);
     this.post(bundle.commit);
+    this.#groupInfos.set(context.conversationId, bundle.groupInfo);
     for (const { clientId } of context.welcomeTo) this.#welcomesOf(clientId).push(bundle.welcome!);
     return { status: "success" };
   }
@@ -74,6 +77,13 @@ export class Server {
     let log = this.#logs.get(conversationId);
     if (log === undefined) this.#logs.set(conversationId, (log = []));
     return log;
+  }
+
+  /** The GroupInfo of the newest accepted commit. */
+  groupInfo(conversationId: string): Bytes {
+    const groupInfo = this.#groupInfos.get(conversationId);
+    if (groupInfo === undefined) throw new Error("no such conversation");
+    return groupInfo;
   }
 
   /** The Welcomes for a client, once. */

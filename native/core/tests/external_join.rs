@@ -142,6 +142,7 @@ fn bob_heals_a_conversation_that_is_behind() {
     assert!(matches!(bob.receive(&[&lost])[0], What::Waiting { .. }));
     let staged = stage_join(&mut bob, &group_info(&mut alice));
     assert_eq!(bob.epoch(), 1, "the old one lives until the new one is accepted");
+    assert_eq!(staged.change.removed.len(), 1, "the server is told of the former leaf");
     merge_join(&mut bob, &staged);
     let told = alice.receive(&[&staged.commit]);
     let What::Commit { change, .. } = &told[0] else {
@@ -154,6 +155,8 @@ fn bob_heals_a_conversation_that_is_behind() {
         ),
         (&b"bob"[..], &b"bob"[..])
     );
+    assert_eq!(change.removed, staged.change.removed);
+    assert_eq!(change.added, staged.change.added);
     assert_eq!(alice.member_names(), ["alice", "bob"]);
     let hello = bob.send("hello");
     assert_eq!(alice.read(&[&hello]), ["hello"]);
@@ -178,11 +181,16 @@ fn bob_comes_back_after_he_was_removed() {
 fn nobody_joins_under_the_name_of_a_member() {
     let (mut bob, mut impostor) = (client("bob"), client("bob"));
     let mut alice = open_team(&mut bob);
-    let staged = stage_join(&mut impostor, &group_info(&mut alice));
-    assert!(matches!(
-        alice.receive(&[&staged.commit])[0],
-        What::Rejected(Code::ExternalJoinRefused, _)
-    ));
+    let (credential, info) = (impostor.credential.clone(), group_info(&mut alice));
+    let refused = impostor.code_of(|session| session.stage_external_join(TEAM, &credential, &info));
+    assert_eq!(refused, Code::AlreadyMember);
+    assert!(
+        impostor
+            .session
+            .unsettled_commits()
+            .expect("they can be listed")
+            .is_empty()
+    );
     let hello = bob.send("still here");
     assert_eq!(alice.read(&[&hello]), ["still here"]);
 }

@@ -7,10 +7,11 @@
 use openmls::messages::group_info::VerifiableGroupInfo;
 use openmls::prelude::{Extension, MlsGroup, MlsMessageBodyIn, MlsMessageIn, UnknownExtension};
 use openmls_traits::OpenMlsProvider;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use tls_codec::{DeserializeBytes, Serialize as _};
 
-use crate::codec::encode;
+use crate::codec::{decode, encode};
 use crate::conversation::commit::{MergeOutcome, Merged, StagedCommit, Why};
 use crate::conversation::known::{Fate, MessageId, message_id};
 use crate::conversation::received::Receipt;
@@ -21,7 +22,7 @@ use crate::error::{Code, Error, Result};
 use crate::id::check_id;
 use crate::keystore::{Entity, PutAside};
 use crate::limits::MAX_MESSAGE;
-use crate::member::{Change, Member, members};
+use crate::member::{Change, Member, identity, members};
 use crate::session::Session;
 
 /// The extension of the group context that says whether somebody may join by an external commit. Everybody must know it to
@@ -100,6 +101,7 @@ impl Session {
 
     fn build_external_commit(&self, info: VerifiableGroupInfo, row: &CredentialRow) -> Result<(StagedCommit, Vec<u8>)> {
         let epoch = info.epoch().as_u64();
+        let removed = former_leaves(&info, row)?;
         let refused = |cause: &dyn std::fmt::Display| invalid(&format!("it cannot be joined from ({cause})"));
         let signer = row.signer(&self.provider)?;
         let (group, bundle) = MlsGroup::external_commit_builder()
@@ -119,7 +121,18 @@ impl Session {
         let leaf = group
             .own_leaf_node()
             .ok_or_else(|| Error::internal("an external commit has no leaf"))?;
-        let added = vec![Member::of_leaf(group.own_leaf_index(), leaf)];
+        let own = Member::of_leaf(group.own_leaf_index(), leaf);
+        if members(&group)
+            .iter()
+            .any(|member| member.client_id == own.client_id && *member != own)
+        {
+            // The members would refuse it, and the delivery service cannot know: the conversation would stand still.
+            return Err(Error::new(
+                Code::AlreadyMember,
+                "Somebody of this name is a member with another signature key. Ask a member to remove it first.",
+            ));
+        }
+        let added = vec![own];
         let leaf_key = encode(leaf.encryption_key())?.to_vec();
         let unwritable = |cause: tls_codec::Error| Error::internal("the commit could not be written").caused_by(cause);
         let (commit, _, group_info) = bundle.into_messages();
@@ -138,6 +151,7 @@ impl Session {
             welcome_to: Vec::new(),
             change: Change {
                 added,
+                removed,
                 ..Change::default()
             },
             intent: Vec::new(),
@@ -267,6 +281,37 @@ impl Session {
             .pending_join(&scope_of(id)?)?
             .filter(|pending| pending.staged.commit_id == *commit_id))
     }
+}
+
+/// The leaf that this client has in the tree already: OpenMLS removes it, by its signature key, with the same commit.
+fn former_leaves(info: &VerifiableGroupInfo, row: &CredentialRow) -> Result<Vec<Member>> {
+    /// A node as OpenMLS serialises it, of which only the place matters here.
+    #[derive(Deserialize)]
+    enum Node {
+        LeafNode(IgnoredAny),
+        ParentNode(IgnoredAny),
+    }
+    let Some(tree) = info.extensions().ratchet_tree() else {
+        return Err(invalid("it has no ratchet tree"));
+    };
+    let nodes: Vec<Option<Node>> = decode(&encode(tree.ratchet_tree())?)?;
+    let places = nodes
+        .iter()
+        .enumerate()
+        .filter(|(_, node)| matches!(node, Some(Node::LeafNode(_))));
+    let signature_key = row.with_key().signature_key;
+    let mut former = Vec::new();
+    for ((place, _), leaf) in places.zip(tree.ratchet_tree().leaves()) {
+        if *leaf.signature_key() == signature_key {
+            let leaf_index = u32::try_from(place / 2).map_err(|_| invalid("its tree is too large"))?;
+            former.push(Member {
+                client_id: identity(leaf.credential()),
+                leaf_index,
+                signature_key: signature_key.as_slice().to_vec(),
+            });
+        }
+    }
+    Ok(former)
 }
 
 fn read_group_info(bytes: &[u8]) -> Result<VerifiableGroupInfo> {

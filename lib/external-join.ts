@@ -1,0 +1,70 @@
+import type { Bytes } from "./bytes.js";
+import { type CommitOptions, inLane } from "./commit.js";
+import { externalCommit } from "./commit-kind.js";
+import { MlsError } from "./errors.js";
+import type { Name } from "./id.js";
+import { Flight, type Lane } from "./lane.js";
+import { forgetReading } from "./receive.js";
+import type { Scope } from "./scope.js";
+import { type Budget, untilKnown } from "./send.js";
+import { resumingJoin, settleEarlier } from "./settle.js";
+import type { SessionState } from "./state.js";
+import { fetchGroupInfo } from "./transport.js";
+import { aborted } from "./turn.js";
+
+/**
+ * The life of an external commit: it is built from a fresh GroupInfo and put aside, durably; sent until its outcome is known;
+ * then it becomes the conversation, or is dropped, and built anew where others were faster. One that an earlier call left open
+ * is settled first; when it turns out to be accepted, this call has nothing left to do.
+ */
+export async function joinByExternalCommit(
+  scope: Scope,
+  conversation: Name,
+  credentialRef: string,
+  options: CommitOptions,
+): Promise<void> {
+  const { state } = scope;
+  await inLane(scope, conversation, options, async (steps, lane, budget) => {
+    const earlier = await steps.step(resumingJoin(lane, conversation));
+    await steps.inTheOpen(async () => {
+      const outcome = earlier === null ? "lost" : await settleEarlier(state, lane, conversation, earlier, budget);
+      if (outcome === "lost") await join(state, lane, conversation, credentialRef, budget);
+    });
+    forgetReading(state, conversation.id);
+  });
+}
+
+async function join(
+  state: SessionState,
+  lane: Lane,
+  conversation: Name,
+  credentialRef: string,
+  budget: Budget,
+): Promise<void> {
+  for (let outcome = "lost"; outcome === "lost";) {
+    const groupInfo = await newestGroupInfo(state, conversation, budget.signal);
+    const flight = await state.direct.step(async (native) => {
+      const staged = await native.stageExternalJoin(conversation.bytes, credentialRef, groupInfo);
+      lane.flight = new Flight(staged, externalCommit, true);
+      return lane.flight;
+    });
+    outcome = await untilKnown(state, lane, conversation, flight, budget);
+  }
+}
+
+async function newestGroupInfo(state: SessionState, { id }: Name, signal?: AbortSignal): Promise<Bytes> {
+  let groupInfo: Bytes | undefined;
+  try {
+    groupInfo = await fetchGroupInfo(state, id, signal);
+  } catch (cause) {
+    state.refuseWhenClosed();
+    if (signal?.aborted === true) throw aborted();
+    const message = "The GroupInfo could not be fetched; nothing was sent. Call again when the server can be reached.";
+    throw new MlsError("GROUP_INFO_UNAVAILABLE", message, { cause, context: { conversationId: id } });
+  }
+  if (groupInfo !== undefined) return groupInfo;
+  throw new MlsError(
+    "TRANSPORT_MISSING",
+    "An external join needs the conversation's GroupInfo. Give the transport the method fetchGroupInfo.",
+  );
+}
