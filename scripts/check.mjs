@@ -15,6 +15,7 @@ const steps = {
   "format (Rust)": cargo("fmt", "--all", "--check"),
   "licence notices": [process.execPath, "scripts/notices.mjs", "--check"],
   "errors page": [process.execPath, "scripts/errors-doc.mjs", "--check"],
+  "guide snippets": [process.execPath, "scripts/snippets.mjs", "--check"],
   // A build renews it, so it differs from what was committed only where someone forgot to commit it.
   ...(inCi && { "native types": ["git", "diff", "--exit-code", "--stat", "--", "lib/native-binding.d.ts"] }),
   "types (all sources)": tool("typescript/bin/tsc", "--project", "tsconfig.json"),
