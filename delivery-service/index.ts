@@ -3,6 +3,8 @@
  * test, a demo or one machine. `docs/server.md` says what every delivery service owes, and how to write one's own.
  *
  * Only this entry needs better-sqlite3, and loads it when a service is opened.
+ *
+ * @packageDocumentation
  */
 export { EmbeddedDeliveryService } from "./embedded.js";
 export { serveOnLoopback, type LoopbackServer } from "./http-server.js";

@@ -10,7 +10,14 @@ import { type Member, memberOf } from "./records.js";
 import type { Scope } from "./scope.js";
 
 /** A key package, alone or with the client that it must belong to (else `KEY_PACKAGE_MISMATCH`). */
-export type Invitee = Bytes | { keyPackage: Bytes; clientId: IdLike };
+export type Invitee =
+  | Bytes
+  | {
+      /** As its owner has published it: MLSMessage-framed. */
+      keyPackage: Bytes;
+      /** Whose it must be. */
+      clientId: IdLike;
+    };
 
 /**
  * A conversation: an MLS group (RFC 9420). A handle without state of its own; all its calls reject with

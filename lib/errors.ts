@@ -263,14 +263,31 @@ export class MlsError extends Error {
    * across realms, copies of the package, and the CommonJS build next to the ES module build.
    */
   static is(error: unknown): error is MlsError;
-  static is<C extends MlsErrorCode>(error: unknown, ...codes: C[]): error is MlsError & { readonly code: C };
+  static is<C extends MlsErrorCode>(
+    error: unknown,
+    ...codes: C[]
+  ): error is MlsError & {
+    /** One of these. */
+    readonly code: C;
+  };
   static is(error: unknown, ...codes: MlsErrorCode[]): boolean {
     if (typeof error !== "object" || error === null || !(brand in error)) return false;
     return codes.length === 0 || codes.includes((error as unknown as MlsError).code);
   }
 
   /** A plain object for logs and IPC, without stack and cause. */
-  toJSON(): { name: "MlsError"; code: MlsErrorCode; message: string; retryable: boolean; context: MlsErrorContext } {
+  toJSON(): {
+    /** Always the same. */
+    name: "MlsError";
+    /** The stable code. */
+    code: MlsErrorCode;
+    /** For people. */
+    message: string;
+    /** Whether the same call, later and unchanged, can succeed. */
+    retryable: boolean;
+    /** Where it happened. */
+    context: MlsErrorContext;
+  } {
     const { code, message, retryable, context } = this;
     return { name: "MlsError", code, message, retryable, context };
   }

@@ -18,6 +18,7 @@ export interface SessionEvents {
 
 /** See {@link SessionEvents}. */
 export interface ConversationChanged {
+  /** The conversation that changed. */
   readonly conversationId: Id;
   /** The epoch that it is in now. */
   readonly epoch: bigint;
@@ -34,6 +35,7 @@ export interface ConversationChanged {
 
 /** See {@link SessionEvents}. */
 export interface CommitSettled {
+  /** The conversation that waited for it. */
   readonly conversationId: Id;
   /** The SHA-256 of its bytes, lowercase hex. */
   readonly commitId: Id;
@@ -45,6 +47,7 @@ export interface CommitSettled {
 
 /** See {@link SessionEvents}. */
 export interface KeyPackagesLow {
+  /** The suite that few are left of. */
   readonly cipherSuite: CipherSuite;
   /** How many are left that are neither expired nor last resort. */
   readonly count: number;

@@ -21,13 +21,17 @@ export type Received =
 
 /** A Welcome: not joined yet, that is for `joinByWelcome` to do. */
 export interface ReceivedWelcome {
+  /** Tells the kinds apart. */
   readonly type: "welcome";
+  /** The SHA-256 of the message, lowercase hex. */
   readonly messageId: Id;
 }
 
 /** Tampered, forged, malformed or against policy. It left no trace: the genuine message can still be received. */
 export interface ReceivedRejected {
+  /** Tells the kinds apart. */
   readonly type: "rejected";
+  /** The SHA-256 of the message, lowercase hex. */
   readonly messageId: Id;
   /** Why, for a program. */
   readonly code: MlsErrorCode;
@@ -37,7 +41,9 @@ export interface ReceivedRejected {
 
 /** What all kinds have that belong to a conversation. */
 export interface ReceivedInConversation {
+  /** The SHA-256 of the message, lowercase hex. */
   readonly messageId: Id;
+  /** The conversation that it belongs to. */
   readonly conversationId: Id;
   /** The epoch that the message was made in. */
   readonly epoch: bigint;
@@ -45,8 +51,11 @@ export interface ReceivedInConversation {
 
 /** An application message, decrypted and its sender verified. */
 export interface ReceivedMessage extends ReceivedInConversation {
+  /** Tells the kinds apart. */
   readonly type: "message";
+  /** Who sent it, as it was in the epoch of the message. */
   readonly sender: Member;
+  /** What was encrypted. */
   readonly plaintext: Bytes;
   /** Authenticated with the message, but visible to the server; empty when the sender gave none. */
   readonly aad: Bytes;
@@ -54,11 +63,13 @@ export interface ReceivedMessage extends ReceivedInConversation {
 
 /** A commit that was applied: the conversation is in the next epoch now. */
 export interface ReceivedCommit extends ReceivedInConversation {
+  /** Tells the kinds apart. */
   readonly type: "commit";
   /** Who made it; "external" for somebody who joined with it. */
   readonly by: Member | "external";
   /** Whether it is this client's own, come back from the server. */
   readonly own: boolean;
+  /** What it did to the members. */
   readonly change: Change;
   /** False: it removed this client. */
   readonly active: boolean;
@@ -66,8 +77,11 @@ export interface ReceivedCommit extends ReceivedInConversation {
 
 /** A proposal, verified and kept until a commit names it. */
 export interface ReceivedProposal extends ReceivedInConversation {
+  /** Tells the kinds apart. */
   readonly type: "proposal";
+  /** Who made it; "external" for somebody who is no member. */
   readonly by: Member | "external";
+  /** What a commit of it would do to the members. */
   readonly change: Change;
   /** Commit it after so many milliseconds when nobody else did; spread over the members so that not all do it at once. */
   readonly commitAfterMs: number;
@@ -75,6 +89,7 @@ export interface ReceivedProposal extends ReceivedInConversation {
 
 /** Cannot be judged yet and is kept durably: acknowledge it to the server. What releases it will bring its result. */
 export interface ReceivedWaiting extends ReceivedInConversation {
+  /** Tells the kinds apart. */
   readonly type: "waiting";
   /** What it waits for. */
   readonly for: "commit" | "proposal" | "welcome";
@@ -86,13 +101,20 @@ export interface ReceivedWaiting extends ReceivedInConversation {
 
 /** Nothing was lost: it was received before, is this client's own, or a handshake of an epoch that is over. */
 export interface ReceivedIgnored extends ReceivedInConversation {
+  /** Tells the kinds apart. */
   readonly type: "ignored";
+  /** Received before; this client's own, come back; or a handshake of an epoch that is over. */
   readonly why: "duplicate" | "own" | "stale-handshake";
 }
 
 /** Lost for good; worth telling the user. */
 export interface ReceivedUnreadable extends ReceivedInConversation {
+  /** Tells the kinds apart. */
   readonly type: "unreadable";
+  /**
+   * More than five epochs old; too far out of order in its epoch; of a conversation that has removed this client; or it waited
+   * and had to make way for newer ones.
+   */
   readonly why: "epoch-too-old" | "outside-window" | "removed" | "evicted";
 }
 

@@ -20,6 +20,7 @@ export interface CommitBundle {
 
 /** What belongs to a send; stored with the staged commit, and the same after a restart. */
 export interface SendContext {
+  /** The conversation that it changes. */
   readonly conversationId: Id;
   /** The epoch that the commit was made in: the server accepts one commit per epoch. */
   readonly epoch: bigint;
@@ -27,9 +28,15 @@ export interface SendContext {
   readonly commitId: Id;
   /** From 1, counting on after a restart. */
   readonly attempt: number;
+  /** What it does to the members. */
   readonly change: Change;
   /** Where the Welcome goes. */
-  readonly welcomeTo: readonly { readonly clientId: Id; readonly keyPackageRef: Id }[];
+  readonly welcomeTo: readonly {
+    /** Whom it adds. */
+    readonly clientId: Id;
+    /** The key package that it adds them with: RFC 9420 section 5.2, lowercase hex. */
+    readonly keyPackageRef: Id;
+  }[];
   /** Aborted at `sendTimeoutMs`, by the caller's signal, or when the session closes. */
   readonly signal: AbortSignal;
 }
@@ -39,7 +46,22 @@ export interface SendContext {
  * again, after `afterMs` milliseconds if it says so. `abort`: never accepted and never will be. When in doubt, throw.
  */
 export type MlsTransportResponse =
-  { status: "success" } | { status: "retry"; afterMs?: number } | { status: "abort"; reason: string };
+  | {
+      /** Accepted, now or by an earlier attempt. */
+      status: "success";
+    }
+  | {
+      /** Not known to be accepted. */
+      status: "retry";
+      /** How long to wait before the next attempt, in milliseconds; without it the back-off decides. */
+      afterMs?: number;
+    }
+  | {
+      /** Never accepted, and never will be. */
+      status: "abort";
+      /** Why, for people: it is in the message of `COMMIT_REJECTED`. */
+      reason: string;
+    };
 
 /**
  * The application's way to its server. Its methods are called outside every lock and transaction, and may use the session. What
