@@ -307,8 +307,9 @@ test("a push server without fetchMessages: what the application receives brings 
   const transport: MlsTransport = {
     async sendCommitBundle(bundle, context) {
       const answer = await sendCommitBundle(bundle, context);
-      if (answer.status === "retry") refused();
-      return answer;
+      if (answer.status !== "retry") return answer;
+      refused();
+      return { status: "retry", afterMs: 3_600_000 }; // Nobody would wait for that.
     },
   };
   const { alice, team, bobsTeam } = await aliceAndBob({ transport });
@@ -316,6 +317,7 @@ test("a push server without fetchMessages: what the application receives brings 
 
   const inviting = invite(team, await invited("erin"));
   await told;
+  for (let step = 0; step < 3; step++) await team.epoch(); // By now the call is in its back-off.
   await reads(alice); // The loop of page 2, which goes on beside the call.
   expect(await inviting).toMatchObject({ outcome: "merged", epoch: 3n });
 });
