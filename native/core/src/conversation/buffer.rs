@@ -6,7 +6,6 @@
 use openmls::prelude::ContentType;
 use serde::{Deserialize, Serialize};
 
-use crate::codec::decode;
 use crate::conversation::framed::{Framed, frame};
 use crate::conversation::known::MessageId;
 use crate::conversation::policy::Verdict;
@@ -19,27 +18,68 @@ use crate::limits::{MAX_BUFFERED, MAX_BUFFERED_BYTES, MAX_BUFFERED_STRANGERS, PA
 use crate::provider::Provider;
 use crate::session::Session;
 
+/// A message that waits.
 #[derive(Serialize, Deserialize)]
 struct Entry {
-    message_id: MessageId,
     conversation_id: Vec<u8>,
-    epoch: u64,
-    /// Commits are tried after everything else of their epoch.
-    commit: bool,
-    /// Whether the application must get it.
-    message: bool,
-    on: WaitingFor,
-    since_ms: u64,
     #[serde(with = "serde_bytes")]
     bytes: Vec<u8>,
 }
 
-impl Entry {
-    fn answer(&self, what: What) -> Received {
-        let conversation_id = Some(self.conversation_id.clone());
+/// What has to be known of all that waits whenever one more comes: it is the key of the row, so that no message is read.
+struct Ticket {
+    /// The order in which they came.
+    number: u64,
+    since_ms: u64,
+    epoch: u64,
+    size: u32,
+    content: ContentType,
+    on: WaitingFor,
+    message_id: MessageId,
+}
+
+impl Ticket {
+    /// Numbers are big-endian, so that rows are in the order of their numbers.
+    fn key(&self) -> Vec<u8> {
+        let content = self.content as u8;
+        let on = self.on as u8;
+        [
+            &self.number.to_be_bytes()[..],
+            &self.since_ms.to_be_bytes(),
+            &self.epoch.to_be_bytes(),
+            &self.size.to_be_bytes(),
+            &[content, on],
+            &self.message_id,
+        ]
+        .concat()
+    }
+
+    fn of_key(key: &[u8]) -> Result<Ticket> {
+        let read = || {
+            let (number, rest) = key.split_first_chunk()?;
+            let (since_ms, rest) = rest.split_first_chunk()?;
+            let (epoch, rest) = rest.split_first_chunk()?;
+            let (size, rest) = rest.split_first_chunk()?;
+            let ([content, on], message_id) = rest.split_first_chunk()?;
+            Some(Ticket {
+                number: u64::from_be_bytes(*number),
+                since_ms: u64::from_be_bytes(*since_ms),
+                epoch: u64::from_be_bytes(*epoch),
+                size: u32::from_be_bytes(*size),
+                content: ContentType::try_from(*content).ok()?,
+                on: [WaitingFor::Commit, WaitingFor::Proposal, WaitingFor::Welcome]
+                    .into_iter()
+                    .find(|known| *known as u8 == *on)?,
+                message_id: message_id.try_into().ok()?,
+            })
+        };
+        read().ok_or_else(|| Error::internal("the key of a message that waits cannot be read"))
+    }
+
+    fn answer(&self, conversation_id: Vec<u8>, what: What) -> Received {
         Received {
             message_id: self.message_id,
-            conversation_id,
+            conversation_id: Some(conversation_id),
             epoch: self.epoch,
             what,
         }
@@ -63,26 +103,23 @@ impl Session {
 
     /// One conversation more for which messages wait: when there are too many, the one that waits longest makes way.
     fn make_room_for_stranger(&self, scope: &[u8], receipt: &mut Receipt) -> Result<()> {
+        if !tickets(&self.provider, scope)?.is_empty() {
+            return Ok(());
+        }
         let mut strangers: Vec<(u64, Vec<u8>)> = Vec::new();
-        for (waiting, _, value) in self.provider.rows().list_all(Entity::Buffered)? {
-            let entry: Entry = decode(&value)?;
-            if waiting == scope {
-                return Ok(());
-            }
-            if entry.on == WaitingFor::Welcome && !strangers.iter().any(|(_, known)| *known == waiting) {
-                strangers.push((entry.since_ms, waiting));
+        for (waiting, key) in self.provider.rows().keys_of_all(Entity::Buffered)? {
+            let ticket = Ticket::of_key(&key)?;
+            if ticket.on == WaitingFor::Welcome && strangers.last().is_none_or(|(_, known)| *known != waiting) {
+                strangers.push((ticket.since_ms, waiting));
             }
         }
         if strangers.len() < MAX_BUFFERED_STRANGERS {
             return Ok(());
         }
-        let Some((_, oldest)) = strangers.into_iter().min() else {
-            return Ok(());
-        };
-        for (key, entry) in entries(&self.provider, &oldest)? {
-            evict(&self.provider, &oldest, &key, &entry, receipt);
+        match strangers.into_iter().min() {
+            Some((_, oldest)) => evict_all(&self.provider, &oldest, receipt),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -105,21 +142,26 @@ impl Conversation<'_> {
         let mut held = false;
         loop {
             let epoch = self.epoch();
-            let mut due = entries(self.provider, &self.scope)?;
-            due.retain(|(_, entry)| entry.epoch <= epoch);
+            let mut due = tickets(self.provider, &self.scope)?;
+            due.retain(|ticket| ticket.epoch <= epoch);
             if receipt.handshakes_only {
+                let is_message = |ticket: &Ticket| ticket.content == ContentType::Application;
                 let oldest = due
                     .iter()
-                    .filter(|(_, entry)| entry.message)
-                    .map(|(_, entry)| entry.epoch)
+                    .filter(|ticket| is_message(ticket))
+                    .map(|ticket| ticket.epoch)
                     .min();
                 held |= oldest.is_some();
                 let in_reach = oldest.is_none_or(|oldest| epoch - oldest < PAST_EPOCHS);
-                due.retain(|(_, entry)| !entry.message && (in_reach || !entry.commit));
+                due.retain(|ticket| {
+                    ticket.content == ContentType::Proposal || ticket.content == ContentType::Commit && in_reach
+                });
             }
-            let (commits, others): (Vec<_>, Vec<_>) = due.into_iter().partition(|(_, entry)| entry.commit);
-            for (key, entry) in others.into_iter().chain(commits) {
-                self.replay_entry(&key, &entry, receipt)?;
+            let (commits, others): (Vec<_>, Vec<_>) = due
+                .into_iter()
+                .partition(|ticket| ticket.content == ContentType::Commit);
+            for ticket in others.into_iter().chain(commits) {
+                self.replay_entry(&ticket, receipt)?;
                 if self.row.state == State::Removed {
                     return self.evict_all(receipt);
                 }
@@ -136,7 +178,10 @@ impl Conversation<'_> {
     }
 
     /// Whatever one entry turns out to be, the others have their turn.
-    fn replay_entry(&mut self, key: &[u8], entry: &Entry, receipt: &mut Receipt) -> Result<()> {
+    fn replay_entry(&mut self, ticket: &Ticket, receipt: &mut Receipt) -> Result<()> {
+        let key = ticket.key();
+        let entry: Option<Entry> = self.provider.read(Entity::Buffered, &self.scope, &key)?;
+        let entry = entry.ok_or_else(|| Error::internal("a message that waits is gone"))?;
         let what = match frame(&entry.bytes) {
             Ok(Some(framed)) => match self.judge(&framed, receipt)? {
                 // It goes on waiting, which was told when it came.
@@ -145,26 +190,21 @@ impl Conversation<'_> {
             },
             _ => return Err(Error::internal("a message that waited cannot be read any more")),
         };
-        self.provider.rows().delete(Entity::Buffered, &self.scope, key);
-        receipt.received.push(entry.answer(what));
+        self.provider.rows().delete(Entity::Buffered, &self.scope, &key);
+        receipt.received.push(ticket.answer(entry.conversation_id, what));
         Ok(())
     }
 
     /// Forgets all that waits for this conversation, telling that it was lost.
     pub(crate) fn evict_all(&self, receipt: &mut Receipt) -> Result<()> {
-        for (key, entry) in entries(self.provider, &self.scope)? {
-            evict(self.provider, &self.scope, &key, &entry, receipt);
-        }
-        Ok(())
+        evict_all(self.provider, &self.scope, receipt)
     }
 }
 
-/// The entries of a conversation in the order they came.
-fn entries(provider: &Provider, scope: &[u8]) -> Result<Vec<(Vec<u8>, Entry)>> {
-    let rows = provider.rows().list(Entity::Buffered, scope)?;
-    rows.into_iter()
-        .map(|(key, value)| Ok((key, decode(&value)?)))
-        .collect()
+/// What waits for a conversation, in the order it came.
+fn tickets(provider: &Provider, scope: &[u8]) -> Result<Vec<Ticket>> {
+    let keys = provider.rows().keys(Entity::Buffered, scope)?;
+    keys.iter().map(|key| Ticket::of_key(key)).collect()
 }
 
 fn keep(
@@ -175,43 +215,52 @@ fn keep(
     on: WaitingFor,
     receipt: &mut Receipt,
 ) -> Result<Received> {
-    let mut waiting = entries(provider, scope)?;
-    if let Some((_, known)) = waiting.iter().find(|(_, entry)| entry.message_id == framed.message_id) {
+    let mut waiting = tickets(provider, scope)?;
+    if let Some(known) = waiting.iter().find(|ticket| ticket.message_id == framed.message_id) {
         let (on, since_ms, count) = (known.on, known.since_ms, waiting.len());
         return Ok(framed.answer(What::Waiting { on, since_ms, count }));
     }
-    let next = waiting
-        .last()
-        .and_then(|(key, _)| key.as_slice().try_into().ok())
-        .map_or(0, u64::from_be_bytes)
-        + 1;
-    let mut size: usize = waiting.iter().map(|(_, entry)| entry.bytes.len()).sum::<usize>() + bytes.len();
+    let ticket = Ticket {
+        number: waiting.last().map_or(0, |last| last.number) + 1,
+        since_ms: now_ms(),
+        epoch: framed.epoch,
+        size: u32::try_from(bytes.len())
+            .map_err(|_| Error::internal("a message is larger than any that is accepted"))?,
+        content: framed.content,
+        on,
+        message_id: framed.message_id,
+    };
+    let mut size: usize = waiting.iter().map(|ticket| ticket.size as usize).sum::<usize>() + bytes.len();
     while waiting.len() >= MAX_BUFFERED || (size > MAX_BUFFERED_BYTES && !waiting.is_empty()) {
-        let (key, entry) = waiting.remove(0);
-        size -= entry.bytes.len();
-        evict(provider, scope, &key, &entry, receipt);
+        // What waits for a proposal was found to come from a member; everything else anybody may have sent.
+        let oldest = waiting.iter().position(|ticket| ticket.on != WaitingFor::Proposal);
+        let evicted = waiting.remove(oldest.unwrap_or(0));
+        size -= evicted.size as usize;
+        evict(provider, scope, &evicted, framed.conversation_id.clone(), receipt);
     }
     let entry = Entry {
-        message_id: framed.message_id,
         conversation_id: framed.conversation_id.clone(),
-        epoch: framed.epoch,
-        commit: framed.content == ContentType::Commit,
-        message: framed.content == ContentType::Application,
-        on,
-        since_ms: now_ms(),
         bytes: bytes.to_vec(),
     };
-    provider.write(Entity::Buffered, scope, &next.to_be_bytes(), &entry)?;
+    provider.write(Entity::Buffered, scope, &ticket.key(), &entry)?;
     Ok(framed.answer(What::Waiting {
         on,
-        since_ms: entry.since_ms,
+        since_ms: ticket.since_ms,
         count: waiting.len() + 1,
     }))
 }
 
-fn evict(provider: &Provider, scope: &[u8], key: &[u8], entry: &Entry, receipt: &mut Receipt) {
-    provider.rows().delete(Entity::Buffered, scope, key);
-    receipt
-        .received
-        .push(entry.answer(What::Unreadable(Unreadable::Evicted)));
+fn evict_all(provider: &Provider, scope: &[u8], receipt: &mut Receipt) -> Result<()> {
+    for ticket in tickets(provider, scope)? {
+        let entry: Option<Entry> = provider.read(Entity::Buffered, scope, &ticket.key())?;
+        let entry = entry.ok_or_else(|| Error::internal("a message that waits is gone"))?;
+        evict(provider, scope, &ticket, entry.conversation_id, receipt);
+    }
+    Ok(())
+}
+
+fn evict(provider: &Provider, scope: &[u8], ticket: &Ticket, conversation_id: Vec<u8>, receipt: &mut Receipt) {
+    provider.rows().delete(Entity::Buffered, scope, &ticket.key());
+    let what = What::Unreadable(Unreadable::Evicted);
+    receipt.received.push(ticket.answer(conversation_id, what));
 }

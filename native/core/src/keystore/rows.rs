@@ -89,18 +89,40 @@ impl Rows {
             ));
         }
         let mut doomed = BTreeSet::new();
-        let mut pending = self.pending.borrow_mut();
         for &entity in Entity::ALL.iter().filter(|entity| !keep.contains(entity)) {
-            doomed.extend(table::ids(&self.connection, entity, scope).map_err(reading)?);
-            for (id, change) in pending.from(entity, scope).take_while(|(id, _)| id.scope == scope) {
-                match change {
-                    Some(_) => doomed.insert(id.clone()),
-                    None => doomed.remove(id),
-                };
-            }
+            doomed.append(&mut self.ids(entity, scope)?);
         }
+        let mut pending = self.pending.borrow_mut();
         doomed.into_iter().for_each(|id| pending.change(id, None));
         Ok(())
+    }
+
+    /// The keys of one kind in one conversation, in order; cheap, because no value is read.
+    pub fn keys(&self, entity: Entity, scope: &[u8]) -> Result<Vec<Vec<u8>>> {
+        Ok(self.ids(entity, scope)?.into_iter().map(|id| id.key).collect())
+    }
+
+    /// The keys of one kind in every conversation, as (scope, key), ordered by both.
+    pub fn keys_of_all(&self, entity: Entity) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let mut ids: BTreeSet<RowId> = table::all_ids(&self.connection, entity)
+            .map_err(reading)?
+            .into_iter()
+            .collect();
+        apply(&mut ids, self.pending.borrow().from(entity, &[]));
+        Ok(ids.into_iter().map(|id| (id.scope, id.key)).collect())
+    }
+
+    fn ids(&self, entity: Entity, scope: &[u8]) -> Result<BTreeSet<RowId>> {
+        let mut ids: BTreeSet<RowId> = table::ids(&self.connection, entity, scope)
+            .map_err(reading)?
+            .into_iter()
+            .collect();
+        let pending = self.pending.borrow();
+        apply(
+            &mut ids,
+            pending.from(entity, scope).take_while(|(id, _)| id.scope == scope),
+        );
+        Ok(ids)
     }
 
     /// Marks this moment, for [`rollback_to`](Rows::rollback_to). Costs nothing and need not be released.
@@ -230,6 +252,16 @@ fn merge<'a>(
         };
     }
     rows.into_iter()
+}
+
+/// Which rows there are once the changes are applied.
+fn apply<'a>(ids: &mut BTreeSet<RowId>, changes: impl Iterator<Item = (&'a RowId, &'a Change)>) {
+    for (id, change) in changes {
+        match change {
+            Some(_) => ids.insert(id.clone()),
+            None => ids.remove(id),
+        };
+    }
 }
 
 fn reading(error: rusqlite::Error) -> Error {

@@ -78,6 +78,11 @@ pub(super) fn ids(connection: &Connection, entity: Entity, scope: &[u8]) -> Resu
     })
 }
 
+/// Which rows of one kind there are, in every conversation; read from the index alone.
+pub(super) fn all_ids(connection: &Connection, entity: Entity) -> Result<Vec<RowId>> {
+    collect(connection, ALL_IDS, params![entity as u8], |row| row_id(entity, row, 0))
+}
+
 fn number(connection: &Connection, id: &RowId) -> Result<Option<i64>> {
     let sql = "SELECT id FROM rows WHERE entity = ?1 AND scope = ?2 AND key = ?3";
     connection
@@ -117,6 +122,7 @@ fn unsealed(row: &Row<'_>) -> Result<Value> {
 
 const SPARE: &str = "SELECT id FROM seals WHERE spare LIMIT 1";
 const IDS: &str = "SELECT scope, key FROM rows WHERE entity = ?1 AND scope = ?2";
+const ALL_IDS: &str = "SELECT scope, key FROM rows WHERE entity = ?1";
 
 #[cfg(test)]
 mod tests {
@@ -126,7 +132,11 @@ mod tests {
     #[test]
     fn what_is_searched_by_an_index_is() {
         let connection = connection::open_in_memory().expect("opens");
-        for (sql, expected) in [(SPARE, "INDEX spare_seals"), (IDS, "COVERING INDEX")] {
+        for (sql, expected) in [
+            (SPARE, "INDEX spare_seals"),
+            (IDS, "COVERING INDEX"),
+            (ALL_IDS, "COVERING INDEX"),
+        ] {
             let mut statement = connection
                 .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
                 .expect("a statement");
