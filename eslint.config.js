@@ -42,7 +42,7 @@ export default defineConfig(
     },
   },
   {
-    files: ["__tests__/**"],
+    files: ["__tests__/**", "examples/**/*.test.ts"],
     rules: {
       // A test that indexes into what it has just made may say so; a wrong `!` fails the test all the same.
       "@typescript-eslint/no-non-null-assertion": "off",

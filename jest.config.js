@@ -1,7 +1,7 @@
 /** @type {import("jest").Config} */
 export default {
   testEnvironment: "node",
-  testMatch: ["<rootDir>/__tests__/**/*.test.ts"],
+  testMatch: ["<rootDir>/__tests__/**/*.test.ts", "<rootDir>/examples/**/*.test.ts"],
   modulePathIgnorePatterns: ["<rootDir>/dist/", "<rootDir>/native/"],
   watchPathIgnorePatterns: ["<rootDir>/dist/", "<rootDir>/prebuilds/", "<rootDir>/\\.stamps/"],
   // Sources say "./x.js", as ESM must; under jest the file is x.ts. Only our own here.cjs is mapped: a rule for every
