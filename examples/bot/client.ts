@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
   type Bytes,
@@ -7,13 +8,12 @@ import {
   type Database,
   type Deliver,
   type Id,
-  inspectMessage,
   type Invitee,
   MlsError,
   type MlsTransport,
   Session,
 } from "conclave-mls";
-import { DeliveryError, type DeliveryService, type QueueEntry, transportOf } from "conclave-mls/delivery-service";
+import { DeliveryError, type DeliveryService, transportOf } from "conclave-mls/delivery-service";
 
 const CIPHER_SUITE: CipherSuite = "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519";
 
@@ -165,7 +165,7 @@ export class Client {
     for (let failures = 0; ;) {
       try {
         const entries = await this.service.pull(this.name, { waitMs: 30_000, signal });
-        for (const batch of upToWelcomes(entries)) await this.#take(batch);
+        await this.#take(entries.map(({ bytes }) => bytes));
         // After all of them: they may have come in another order, and a cursor stands for everything up to it.
         const last = Math.max(0, ...entries.map(({ cursor }) => cursor));
         if (last > 0) await this.service.acknowledge(this.name, last);
@@ -178,13 +178,18 @@ export class Client {
     }
   }
 
-  /** A batch is stored with one write to the disk. */
+  /** A batch is stored with one write to the disk. What comes behind a Welcome in it waits until that is joined by. */
   async #take(batch: readonly Bytes[]): Promise<void> {
     const received = await this.session.receive(batch);
-    const last = batch.at(-1);
-    if (last === undefined || !received.some(({ type }) => type === "welcome")) return;
+    const welcomes = new Set(received.flatMap(({ type, messageId }) => (type === "welcome" ? [messageId] : [])));
+    for (const bytes of batch) {
+      if (welcomes.has(createHash("sha256").update(bytes).digest("hex"))) await this.#join(bytes);
+    }
+  }
+
+  async #join(welcome: Bytes): Promise<void> {
     try {
-      await this.session.joinByWelcome(last);
+      await this.session.joinByWelcome(welcome);
     } catch (error) {
       // A Welcome that comes twice: its key package is used, or it was the last resort and the conversation is there.
       if (!MlsError.is(error, "WELCOME_WITHOUT_KEY_PACKAGE", "CONVERSATION_EXISTS")) throw error;
@@ -196,21 +201,6 @@ export class Client {
     const longest = Math.min(FIRST_PAUSE * 2 ** failures, LONGEST_PAUSE);
     await sleep(longest * (0.5 + Math.random() / 2));
   }
-}
-
-/**
- * In batches that end with a Welcome. What comes after it is read when it was joined by: to somebody who was removed before, and
- * is invited again, it would be unreadable until then.
- */
-function* upToWelcomes(entries: readonly QueueEntry[]): Iterable<Bytes[]> {
-  let batch: Bytes[] = [];
-  for (const { bytes } of entries) {
-    batch.push(bytes);
-    if (inspectMessage(bytes).kind !== "welcome") continue;
-    yield batch;
-    batch = [];
-  }
-  if (batch.length > 0) yield batch;
 }
 
 /** What has happened to a client's commits. */
