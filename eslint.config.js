@@ -25,7 +25,7 @@ export default defineConfig(
     },
   },
   {
-    files: ["lib/**"],
+    files: ["lib/**", "testing/**"],
     rules: {
       "no-console": "error",
       // Whoever sets the environment must not be able to steer code that holds keys.

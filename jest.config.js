@@ -9,6 +9,7 @@ export default {
   moduleNameMapper: {
     "^conclave-mls$": "<rootDir>/lib/index.ts",
     "^conclave-mls/delivery-service$": "<rootDir>/delivery-service/index.ts",
+    "^conclave-mls/testing$": "<rootDir>/testing/index.ts",
     "^\\./here\\.cjs$": "<rootDir>/lib/here.cts",
     "^(\\.{1,2}/.*)\\.js$": "$1",
   },

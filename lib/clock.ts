@@ -1,6 +1,7 @@
 /**
- * Where a session takes its time from: back-off, time limits and the moments it writes into results. A test replaces it to
- * run hours in no time and to meet a race at the same point every time.
+ * Where a session takes its time from: back-off, time limits and jitter. Tests put another one in its place, to run hours in no
+ * time and to meet a race at the same point every time; `conclave-mls/testing` has one. The core reads the machine's clock
+ * whatever is put in here: for the lifetimes of key packages, and for the moments that results carry.
  */
 export interface Clock {
   /** Milliseconds since 1970. */
@@ -9,6 +10,11 @@ export interface Clock {
   after(ms: number, callback: () => void): () => void;
   /** From 0 up to but without 1; spreads the attempts of many clients. */
   random(): number;
+  /**
+   * What a session makes its native calls through, asked for once when it opens; without it, the native object itself. A clock
+   * that must stand still while work is under way learns of that work here.
+   */
+  through?<T extends object>(native: T): T;
 }
 
 /** setTimeout takes no more than this (about 24 days), and fires at once beyond it. */
@@ -30,7 +36,7 @@ export const systemClock: Clock = {
 // A symbol of the global registry, so that test helpers built as CommonJS also reach a session of the ES module build.
 const injected = Symbol.for("conclave-mls.clock");
 
-/** The same session options with another clock. Internal: for tests, by way of this file and not of the index. */
+/** The same session options with another clock, for `Session.open`. For tests only: exported by `conclave-mls/testing`. */
 export function withClock<O extends object>(options: O, clock: Clock): O {
   return { ...options, [injected]: clock };
 }

@@ -38,7 +38,7 @@ export class SessionState {
 
   constructor(keystore: Keystore, settings: SessionSettings, direct: (state: SessionState) => Scope) {
     this.#keystore = keystore;
-    this.native = keystore.native;
+    this.native = settings.clock.through?.(keystore.native) ?? keystore.native;
     this.settings = settings;
     this.direct = direct(this);
   }

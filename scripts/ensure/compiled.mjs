@@ -2,7 +2,7 @@ import { copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node
 import { fingerprint, inRoot, stamp } from "./files.mjs";
 import { run } from "./run.mjs";
 
-const SOURCES = ["lib", "delivery-service", "examples", "bench", "__tests__/programs"];
+const SOURCES = ["lib", "delivery-service", "testing", "examples", "bench", "__tests__/programs"];
 const CONFIGS = ["tsconfig.base.json", "tsconfig.esm.json", "tsconfig.cjs.json", "tsconfig.programs.json"];
 const builtStamp = stamp("compiled");
 
@@ -25,7 +25,7 @@ export const compiled = {
     rmSync(inRoot("dist"), { recursive: true, force: true });
     const projects = ["esm", "cjs", "programs"].map((name) => `tsconfig.${name}.json`);
     const tsc = ["node_modules/typescript/bin/tsc", "--build", ...projects, "--force", "--noCheck"];
-    await run("compiled    lib, delivery-service and examples into dist/", process.execPath, tsc);
+    await run("compiled    lib, delivery-service, testing and examples into dist/", process.execPath, tsc);
     for (const [project, type] of [
       ["esm", "module"],
       ["cjs", "commonjs"],

@@ -1,0 +1,152 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DeliveryError } from "../delivery-service/errors.js";
+import { type DeliveryService, EmbeddedDeliveryService } from "../delivery-service/index.js";
+import { type Faults, usualFaults } from "./faults.js";
+import { type Action, actions, creates, expectedEnding } from "./simulation/actions.js";
+import { end } from "./simulation/ending.js";
+import { Person } from "./simulation/person.js";
+import { judge } from "./simulation/verdict.js";
+import { World } from "./simulation/world.js";
+
+/** What a simulation is made from; the same options give the same run. */
+export interface SimulationOptions {
+  /** Everything that is left to chance follows from it. */
+  readonly seed: number | string;
+  /** How many clients there are: 2 to 12, 4 if not given. */
+  readonly clients?: number;
+  /** How many actions are begun; 40 if not given. A smaller number is the beginning of the same story. */
+  readonly steps?: number;
+  /** What goes wrong how often; `usualFaults` for what is not given. */
+  readonly faults?: Partial<Faults>;
+  /** Makes the delivery service: by default the embedded one, in memory, which needs better-sqlite3. It is closed in the end. */
+  readonly service?: () => DeliveryService | Promise<DeliveryService>;
+  /** Where the keystore files of clients that crash are kept for the time of the run; the system's folder for temporary files if not given. */
+  readonly folder?: string;
+}
+
+/** What came of a simulation. */
+export class SimulationResult {
+  /** What it was made from. */
+  readonly options: SimulationOptions;
+  /** The promises that were broken; none when all is well. */
+  readonly problems: readonly string[];
+  /** Who did what and what went wrong, in order; the same for the same options. */
+  readonly history: readonly string[];
+  /** How much of what happened: commits accepted, messages read, faults, crashes and others. */
+  readonly counts: Readonly<Record<string, number>>;
+
+  /** Made by {@link simulate}. */
+  constructor(options: SimulationOptions, { problems, lines, counts }: World["history"]) {
+    this.options = options;
+    this.problems = problems;
+    this.history = lines;
+    this.counts = counts;
+  }
+
+  /** The problems, the last lines of the history, and how to run it again. */
+  toString(): string {
+    const LONGEST = 80;
+    const { seed, clients = CLIENTS, steps = STEPS } = this.options;
+    const left = Math.max(this.history.length - LONGEST, 0);
+    return [
+      `Seed ${seed}: ${this.problems.length === 0 ? "no problem" : `${this.problems.length} broken promises`}`,
+      ...this.problems.map((problem) => `  ${problem}`),
+      ...(left > 0 ? [`  … ${left} earlier lines; see result.history`] : []),
+      ...this.history.slice(left),
+      `Again: await simulate({ seed: ${JSON.stringify(seed)}, clients: ${clients}, steps: ${steps} })`,
+    ].join("\n");
+  }
+}
+
+const [CLIENTS, STEPS] = [4, 40];
+
+/** The longest time between two actions, in simulated milliseconds. */
+const LONGEST_PAUSE = 500;
+
+/**
+ * Runs clients that found groups, change them, talk and crash over a network where everything goes wrong that may, by a simulated
+ * clock. Then the faults stop, everybody catches up, and it is asked whether all members share each epoch and have read
+ * what was said, once. Broken promises are in the result; the call rejects only when the simulation itself cannot run.
+ */
+export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
+  const { seed, clients = CLIENTS, steps = STEPS, faults } = options;
+  if (!Number.isInteger(clients) || clients < 2 || clients > NAMES.length) {
+    throw new RangeError(`clients must be a whole number from 2 to ${NAMES.length}.`);
+  }
+  if (!Number.isInteger(steps) || steps < 0) throw new RangeError("steps must be a whole number, 0 or more.");
+  const folder = await mkdtemp(join(options.folder ?? tmpdir(), "conclave-simulation-"));
+  const service = await (options.service ?? (() => EmbeddedDeliveryService.inMemory()))();
+  const world = new World(seed, { ...usualFaults, ...faults }, service);
+  const chance = world.random.stream("people");
+  const people = NAMES.slice(0, clients).map(
+    (name) => new Person(name, world, chance.chance(1 / 3) ? folder : undefined),
+  );
+  try {
+    for (const person of people) await arrives(person, service);
+    await act(world, people, steps);
+    await end(world, people);
+    await judge(world, people);
+    return new SimulationResult(options, world.history);
+  } finally {
+    for (const { session } of people) await session?.close();
+    await service.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+const NAMES = ["alice", "bob", "carol", "dave", "eve", "frank", "grace", "heidi", "ivan", "judy", "mallory", "niaj"];
+
+/** Enough key packages for the whole run: what a network does to their publication is for another test. */
+const KEY_PACKAGES = 12;
+
+async function arrives(person: Person, service: DeliveryService): Promise<void> {
+  await person.comes();
+  const keyPackages = (await person.session?.generateKeyPackages(person.credential, { count: KEY_PACKAGES })) ?? [];
+  await service.publishKeyPackages(person.name, keyPackages);
+}
+
+/** One action after the other is begun, by whoever is there; none waits for the one before. */
+async function act(world: World, people: readonly Person[], steps: number): Promise<void> {
+  const chance = world.random.stream("actions");
+  for (let step = 0; step < steps; step++) {
+    await world.clock.until(world.clock.sleep(chance.below(LONGEST_PAUSE)));
+    const person = chance.pick(people);
+    const action = step === 0 ? creates : chosen(chance.next());
+    if (chance.chance(world.faults.crash)) person.crashesAfter(chance.below(10));
+    if (person.session === undefined) await world.clock.during(person.comes());
+    world.goesOn(attempt(person, action, people));
+    await world.clock.rest();
+  }
+}
+
+function chosen(share: number): Action {
+  let left = share * actions.reduce((sum, { weight }) => sum + weight, 0);
+  for (const action of actions) {
+    if (left < action.weight) return action;
+    left -= action.weight;
+  }
+  return creates;
+}
+
+/** Carries out one action and tells how it ended; whatever it may not end with is a problem. */
+async function attempt(person: Person, action: Action, people: readonly Person[]): Promise<void> {
+  const { session, name } = person;
+  const { history } = person.world;
+  if (session === undefined) return;
+  let words = "does something";
+  const says = (begun: string): void => {
+    words = begun;
+    history.tell(name, begun);
+  };
+  try {
+    const ending = await action.run(person, session, people, says);
+    if (ending !== undefined) history.tell(name, ending);
+  } catch (error) {
+    const ending = DeliveryError.is(error, "UNREACHABLE") ? "no connection" : expectedEnding(error, action);
+    if (ending !== undefined) history.tell(name, `${words}: ${ending}`);
+    else
+      history.problem(name, `${words}: ${error instanceof Error ? String(error) : "threw something that is no error"}`);
+  }
+}

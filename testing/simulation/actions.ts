@@ -1,0 +1,200 @@
+import { type CommitResult, MlsError, type MlsErrorCode, type Session } from "../../lib/index.js";
+import { cipherSuite, type Person } from "./person.js";
+import { transact } from "./transaction.js";
+
+/** Something that a person can do. To add one, write it like these and put it into the list at the end. */
+export interface Action {
+  /** How often it is chosen, compared with the others. */
+  readonly weight: number;
+  /** The errors that are part of its life, beside `SESSION_CLOSED` and a server that cannot be reached. */
+  readonly mayEndWith: readonly MlsErrorCode[];
+  /** Says what it does as soon as it has chosen, and answers how it ended; undefined when there was nothing to do. */
+  run(
+    person: Person,
+    session: Session,
+    people: readonly Person[],
+    says: (words: string) => void,
+  ): Promise<string | undefined>;
+}
+
+/** How any commit can end on a bad day. */
+const COMMIT_ENDINGS: readonly MlsErrorCode[] = [
+  "ABORTED",
+  "COMMIT_OUTCOME_UNKNOWN",
+  "COMMIT_REJECTED",
+  "CONVERSATION_INACTIVE",
+  "CONVERSATION_NOT_FOUND",
+  "DELIVER_FAILED",
+  "RETRY_EXHAUSTED",
+];
+
+const says: Action = {
+  weight: 7,
+  mayEndWith: ["COMMIT_OUTCOME_UNKNOWN", "CONVERSATION_INACTIVE", "CONVERSATION_NOT_FOUND", "PENDING_PROPOSALS"],
+  async run(person, session, _people, says) {
+    const id = await person.somewhere(session);
+    if (id === undefined) return undefined;
+    says(`says something in ${id}`);
+    const text = person.sealed.get(await person.seals(session, id)) ?? "";
+    await person.posts();
+    return `said “${text}” in ${id}`;
+  },
+};
+
+const reads: Action = {
+  weight: 10,
+  mayEndWith: ["DELIVER_FAILED"],
+  async run(person, session) {
+    const entries = await person.asks(() => person.world.service.pull(person.name));
+    for (const entry of entries) {
+      const { done, received } = await person.receives(session, entry);
+      if (!person.delivers) person.takes(received);
+      if (done) person.acknowledges(entry);
+    }
+    await person.posts();
+    return entries.length === 0 ? undefined : `read ${entries.length} from the server`;
+  },
+};
+
+/** Founds a conversation. */
+export const creates: Action = {
+  weight: 1,
+  mayEndWith: COMMIT_ENDINGS,
+  async run(person, session, people, says) {
+    const { random, name, credential } = person;
+    const id = `${name}-${random.below(1_000_000)}`;
+    const others = random.shuffled(people.filter((other) => other !== person)).slice(0, random.below(people.length));
+    says(`creates ${id} with ${others.map((other) => other.name).join(", ") || "nobody"}`);
+    const members = [];
+    for (const other of others) {
+      const keyPackage = await keyPackageOf(person, other);
+      if (keyPackage !== undefined) members.push({ keyPackage, clientId: other.name });
+    }
+    await session.createConversation(id, { credential, ...(members.length > 0 && { members }) });
+    return `created ${id}`;
+  },
+};
+
+const adds: Action = {
+  weight: 4,
+  mayEndWith: [...COMMIT_ENDINGS, "ALREADY_MEMBER"],
+  async run(person, session, people, says) {
+    const id = await person.somewhere(session);
+    if (id === undefined) return undefined;
+    const conversation = session.conversation(id);
+    const present = new Set((await conversation.members()).map((member) => member.clientId));
+    const strangers = people.filter(({ name }) => !present.has(name));
+    if (strangers.length === 0) return undefined;
+    const other = person.random.pick(strangers);
+    says(`adds ${other.name} to ${id}`);
+    const keyPackage = await keyPackageOf(person, other);
+    if (keyPackage === undefined) return `found no key package of ${other.name}`;
+    return told(await conversation.addMembers([{ keyPackage, clientId: other.name }], person.patience()));
+  },
+};
+
+const removes: Action = {
+  weight: 1,
+  mayEndWith: [...COMMIT_ENDINGS, "NOT_A_MEMBER"],
+  async run(person, session, _people, says) {
+    const id = await person.somewhere(session);
+    if (id === undefined) return undefined;
+    const conversation = session.conversation(id);
+    const others = (await conversation.members()).filter(({ clientId }) => clientId !== person.name);
+    if (others.length === 0) return undefined;
+    const { clientId } = person.random.pick(others);
+    says(`removes ${clientId} from ${id}`);
+    return told(await conversation.removeMembers([clientId], person.patience()));
+  },
+};
+
+const updates: Action = {
+  weight: 3,
+  mayEndWith: COMMIT_ENDINGS,
+  async run(person, session, _people, says) {
+    const id = await person.somewhere(session);
+    if (id === undefined) return undefined;
+    says(`updates keys in ${id}`);
+    return told(await session.conversation(id).updateKeys(person.patience()));
+  },
+};
+
+const commitsPending: Action = {
+  weight: 1,
+  mayEndWith: COMMIT_ENDINGS,
+  async run(person, session, _people, says) {
+    const id = await person.somewhere(session);
+    if (id === undefined) return undefined;
+    says(`commits what is proposed in ${id}`);
+    return told(await session.conversation(id).commitPendingProposals(person.patience()));
+  },
+};
+
+const wipes: Action = {
+  weight: 0.3,
+  mayEndWith: ["CONVERSATION_NOT_FOUND", "CONVERSATION_INACTIVE"],
+  async run(person, session, _people, says) {
+    const id = await person.somewhere(session);
+    if (id === undefined) return undefined;
+    says(`wipes ${id}`);
+    const conversation = session.conversation(id);
+    person.left.set(id, await conversation.epoch());
+    await conversation.wipe();
+    return `wiped ${id}`;
+  },
+};
+
+const settles: Action = {
+  weight: 1,
+  mayEndWith: ["ABORTED", "DELIVER_FAILED"],
+  async run(_person, session, _people, says) {
+    const open = await session.unsettledCommits();
+    if (open.length === 0) return undefined;
+    says(`settles ${open.length}`);
+    return `${(await session.settle()).length} stay open`;
+  },
+};
+
+const transacts: Action = {
+  weight: 2,
+  mayEndWith: [...COMMIT_ENDINGS, "PENDING_PROPOSALS"],
+  async run(person, session, _people, says) {
+    if (person.transacting) return undefined;
+    person.transacting = true;
+    const { random, world } = person;
+    const plan = { commits: random.chance(0.3), throws: random.chance(world.faults.thrown * 2) };
+    says(`opens a transaction${plan.commits ? " with a commit" : ""}${plan.throws ? " that will throw" : ""}`);
+    try {
+      return await transact(person, session, plan);
+    } finally {
+      person.transacting = false;
+    }
+  },
+};
+
+/** All actions. */
+export const actions: readonly Action[] = [
+  says,
+  reads,
+  creates,
+  adds,
+  removes,
+  updates,
+  commitsPending,
+  wipes,
+  settles,
+  transacts,
+];
+
+async function keyPackageOf(person: Person, other: Person): Promise<Uint8Array | undefined> {
+  return (await person.asks(() => person.world.service.claimKeyPackage(other.name, cipherSuite)))?.bytes;
+}
+
+function told({ outcome, epoch, attempts }: CommitResult): string {
+  return `${outcome}, epoch ${epoch}, ${attempts} sent`;
+}
+
+/** How an action ended that threw; undefined when it must not end so. */
+export function expectedEnding(error: unknown, { mayEndWith }: Action): string | undefined {
+  return MlsError.is(error, "SESSION_CLOSED", ...mayEndWith) ? error.code : undefined;
+}

@@ -1,0 +1,87 @@
+import { DeliveryError } from "../../delivery-service/errors.js";
+import { MlsError, type Session } from "../../lib/index.js";
+import type { Person } from "./person.js";
+import type { AcceptedConversation } from "./truth.js";
+import type { World } from "./world.js";
+
+/** How often everybody may look again before somebody counts as stuck. */
+const ROUNDS = 12;
+
+/**
+ * Nothing goes wrong any more: everybody comes back, reads, settles what is open, changes keys once more and says good-bye. All
+ * of it has to work, or somebody is wedged.
+ */
+export async function end(world: World, people: readonly Person[]): Promise<void> {
+  world.calm();
+  for (const person of people) person.crashesAfter(undefined);
+  world.history.tell("everyone", "settles: nothing goes wrong from here on");
+  if (!(await world.settles())) {
+    world.history.problem("everyone", "an action never ended");
+    return;
+  }
+  for (const person of people) if (person.session === undefined) await world.clock.during(person.comes());
+  await catchUp(world, people);
+  for (const conversation of world.truth.conversations.values()) {
+    const [first, ...others] = reachable(conversation, people);
+    if (first === undefined) continue;
+    await succeeds(first, `could not commit in ${conversation.id}`, async (session) => {
+      await session.conversation(conversation.id).updateKeys();
+    });
+    await catchUp(world, others);
+    for (const person of [first, ...others]) {
+      await succeeds(person, `could not say good-bye in ${conversation.id}`, async (session) => {
+        await person.seals(session, conversation.id);
+        await person.posts();
+      });
+    }
+  }
+  await catchUp(world, people);
+}
+
+/** Those who are in it and have not wiped it since. */
+export function reachable(conversation: AcceptedConversation, people: readonly Person[]): Person[] {
+  return people.filter((person) => {
+    const since = conversation.since(person.name);
+    const left = person.left.get(conversation.id);
+    return since !== undefined && (left === undefined || since > left);
+  });
+}
+
+/** Everybody sends, settles and reads until nothing is left to do. */
+async function catchUp(world: World, people: readonly Person[]): Promise<void> {
+  for (let round = 0; round < ROUNDS; round++) {
+    let left = 0;
+    for (const person of people) {
+      await succeeds(person, "could not catch up", async (session) => {
+        left += (await session.settle()).length;
+        await person.posts();
+        left += await readsAll(person, session);
+      });
+    }
+    if (left === 0) return;
+  }
+  world.history.problem("everyone", `had something left to do after ${ROUNDS} rounds`);
+}
+
+async function readsAll(person: Person, session: Session): Promise<number> {
+  const { service } = person.world;
+  const entries = await service.pull(person.name);
+  for (const entry of entries) {
+    const { done, received } = await person.receives(session, entry);
+    if (!person.delivers) person.takes(received);
+    if (done) await service.acknowledge(person.name, entry.cursor);
+  }
+  return entries.length;
+}
+
+/** What must work now, with the time passing as it needs. */
+async function succeeds(person: Person, failure: string, work: (session: Session) => Promise<void>): Promise<void> {
+  const { world, session } = person;
+  if (session === undefined) return;
+  try {
+    await world.clock.until(work(session));
+  } catch (error) {
+    const why = MlsError.is(error) || DeliveryError.is(error) ? `${error.code}: ${error.message}` : String(error);
+    world.history.problem(person.name, `${failure}: ${why}`);
+  }
+}

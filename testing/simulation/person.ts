@@ -1,0 +1,273 @@
+import { join } from "node:path";
+import { DeliveryError } from "../../delivery-service/errors.js";
+import { type QueueEntry, transportOf } from "../../delivery-service/index.js";
+import { messageIdOf } from "../../delivery-service/framing.js";
+import { type Clock, withClock } from "../../lib/clock.js";
+import { deferred } from "../../lib/deferred.js";
+import {
+  type CommitOptions,
+  Credential,
+  type CredentialRef,
+  Database,
+  DatabaseKey,
+  type Id,
+  MlsError,
+  type Operations,
+  type Received,
+  Session,
+} from "../../lib/index.js";
+import type { SeededRandom } from "../random.js";
+import type { World } from "./world.js";
+
+/** The suite of all simulated clients. */
+export const cipherSuite = "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519";
+
+/** How long a person waits for the server, in simulated milliseconds. */
+const PATIENCE = 8_000;
+
+/** What somebody has read, in a store of the application that outlives crashes; the key is the `messageId`. */
+interface Reading {
+  readonly text: string;
+  readonly by: Id;
+  readonly epoch: bigint;
+  /** How often something had been put back when it was read. */
+  readonly setbacks: number;
+}
+
+/** A client with all that its application keeps outside the keystore. */
+export class Person {
+  readonly name: Id;
+  readonly world: World;
+  /** Choices of this person. */
+  readonly random: SeededRandom;
+  /** Whether the session gets a `deliver`. */
+  readonly delivers: boolean;
+  /** What was read, by messageId. */
+  readonly read = new Map<Id, Reading>();
+  /** What was told to be unreadable. */
+  readonly lost = new Map<Id, string>();
+  /** What was encrypted: the text by messageId. */
+  readonly sealed = new Map<Id, string>();
+  /** Conversations that were wiped, and the epoch they were in. */
+  readonly left = new Map<Id, bigint>();
+  /** Whether something read may have been lost with a session: only without `deliver`. */
+  forgetful = false;
+  /** The value of `setData` that is stored; undefined when that is not known. */
+  noted: number | undefined = 0;
+  /** Whether a transaction is under way. */
+  transacting = false;
+  /**
+   * Messages that were encrypted in a transaction which is not known to be stored. They may be sent all the same; but when they come
+   * back, the session cannot know that they are its own, and says `rejected`.
+   */
+  readonly unstored = new Set<Id>();
+  session: Session | undefined;
+  #credential: CredentialRef | undefined;
+  #outbox: Uint8Array[] = [];
+  #setbacks = 0;
+  #callsUntilCrash: number | undefined;
+  readonly #file: { readonly path: string; readonly key: DatabaseKey } | undefined;
+  readonly #jitter: SeededRandom;
+
+  /** With a folder the keystore is a file there, and the person can crash. */
+  constructor(name: Id, world: World, folder: string | undefined) {
+    this.name = name;
+    this.world = world;
+    this.random = world.random.stream(name);
+    this.#jitter = world.random.stream(`${name}/jitter`);
+    this.delivers = this.random.chance(0.7);
+    if (folder !== undefined) this.#file = { path: join(folder, `${name}.db`), key: DatabaseKey.generate() };
+  }
+
+  /** Whether the keystore survives a crash. */
+  get canCrash(): boolean {
+    return this.#file !== undefined;
+  }
+
+  /** The credential of this client. */
+  get credential(): CredentialRef {
+    if (this.#credential === undefined) throw new Error(`${this.name} has no session yet.`);
+    return this.#credential;
+  }
+
+  /** Opens the session, for the first time or again. */
+  async comes(): Promise<void> {
+    const { name } = this;
+    const database = await (this.#file === undefined
+      ? Database.inMemory()
+      : Database.open(this.#file.path, this.#file.key));
+    const options = {
+      clientId: name,
+      transport: transportOf(this.world.service, name),
+      attempts: 4,
+      sendTimeoutMs: PATIENCE,
+      ...(this.delivers && { deliver: (received: readonly Received[]) => this.#deliver(received) }),
+    };
+    const session = await Session.open(database, withClock(options, this.#clock()));
+    const [known] = await session.credentials();
+    this.#credential = known ?? (await session.addCredential(Credential.basic(name, { cipherSuite })));
+    this.session = session;
+  }
+
+  /** Ends the session without a warning to whatever is under way. */
+  async crashes(): Promise<void> {
+    const { session } = this;
+    this.session = undefined;
+    this.#callsUntilCrash = undefined;
+    if (session === undefined) return;
+    this.#setbacks += 1;
+    this.noted = undefined;
+    if (!this.delivers) this.forgetful = true;
+    this.world.history.count("crashes");
+    this.world.history.tell(this.name, "crashes");
+    await session.close();
+  }
+
+  /** Lets the session crash after so many native calls more, wherever it is then; undefined: not at all. */
+  crashesAfter(calls: number | undefined): void {
+    if (this.canCrash) this.#callsUntilCrash = calls;
+  }
+
+  /** Notes what was received. Its own messages come back as `ignored`. */
+  takes(received: readonly Received[]): void {
+    for (const one of received) {
+      if (one.type === "message") this.#reads(one);
+      else if (one.type === "unreadable") this.lost.set(one.messageId, one.why);
+      else if (one.type === "rejected" && this.#isGenuine(one.messageId)) {
+        this.world.history.problem(this.name, `rejected a genuine message: ${one.code}, ${one.reason}`);
+      }
+    }
+  }
+
+  /** Something was thrown that puts back what was received: it will come again. */
+  setBack(): void {
+    this.#setbacks += 1;
+  }
+
+  /** Receives what came, and joins when it is a Welcome. Says whether it is to be acknowledged, and what was received. */
+  async receives(operations: Operations, entry: QueueEntry): Promise<{ done: boolean; received: Received[] }> {
+    const received = await operations.receive(entry.bytes);
+    if (!received.some(({ type }) => type === "welcome")) return { done: true, received };
+    try {
+      const joined = await operations.joinByWelcome(entry.bytes);
+      this.world.history.tell(this.name, `joined ${joined.conversation.id}`);
+      return { done: true, received: joined.received };
+    } catch (error) {
+      const tampered = entry.cursor === 0;
+      if (MlsError.is(error, "WELCOME_WITHOUT_KEY_PACKAGE")) return { done: true, received };
+      if (MlsError.is(error, "WELCOME_INVALID", "MESSAGE_INVALID") && tampered) return { done: true, received };
+      // The commit that removed this client before it was invited again has not come yet.
+      if (MlsError.is(error, "CONVERSATION_EXISTS")) return { done: false, received };
+      throw error;
+    }
+  }
+
+  /** Encrypts something new and keeps it until the server has it. Answers its messageId. */
+  async seals(operations: Operations, conversationId: Id): Promise<Id> {
+    const text = `${this.name}'s no. ${this.sealed.size + 1}`;
+    const message = await operations.conversation(conversationId).encrypt(new TextEncoder().encode(text));
+    const messageId = messageIdOf(message);
+    this.sealed.set(messageId, text);
+    this.#outbox.push(message);
+    return messageId;
+  }
+
+  /** Sends what is not known to be with the server, in order. */
+  async posts(): Promise<void> {
+    for (const message of [...this.#outbox]) {
+      try {
+        await this.asks(() => this.world.service.sendMessage(this.name, message));
+      } catch (error) {
+        // Removed meanwhile, too late, or in a conversation that nobody else has heard of: it is not sent.
+        if (!DeliveryError.is(error, "NOT_A_MEMBER", "EPOCH_TOO_OLD", "CONVERSATION_UNKNOWN")) throw error;
+      }
+      this.#outbox = this.#outbox.filter((one) => one !== message);
+    }
+  }
+
+  /** Tells the server that this is stored. Not waited for: if that does not arrive, the entry comes again. */
+  acknowledges({ cursor }: QueueEntry): void {
+    if (cursor !== 0) this.world.service.acknowledge(this.name, cursor).catch(() => {});
+  }
+
+  /** A conversation that this person is in, if there is one. */
+  async somewhere(operations: Pick<Operations, "conversations" | "conversation">): Promise<Id | undefined> {
+    const active: Id[] = [];
+    for (const id of await operations.conversations()) {
+      if (await operations.conversation(id).active()) active.push(id);
+    }
+    return active.length === 0 ? undefined : this.random.pick(active.sort());
+  }
+
+  /** How long this person waits for a commit: sometimes not to the end. */
+  patience(): CommitOptions {
+    if (!this.random.chance(this.world.faults.givenUp)) return {};
+    const controller = new AbortController();
+    this.world.clock.after(this.random.below(3_000), () => controller.abort());
+    return { signal: controller.signal };
+  }
+
+  /** Asks the server, some times if need be, and waits for its answer, but not for ever. */
+  async asks<R>(request: () => Promise<R>): Promise<R> {
+    for (let left = 3; ; left--) {
+      try {
+        return await this.#inTime(request());
+      } catch (error) {
+        if (left === 0 || !DeliveryError.is(error, "UNREACHABLE")) throw error;
+      }
+    }
+  }
+
+  async #inTime<R>(answer: Promise<R>): Promise<R> {
+    answer.catch(() => {}); // It may come too late.
+    const { clock } = this.world;
+    const tooLate = deferred<never>();
+    const giveUp = (): void => tooLate.reject(new DeliveryError("UNREACHABLE", "No answer came in time."));
+    const stop = clock.after(PATIENCE, giveUp);
+    try {
+      return await Promise.race([answer, tooLate.promise]);
+    } finally {
+      stop();
+    }
+  }
+
+  /** The common clock, with jitter of this person's own, and the native calls counted. */
+  #clock(): Clock {
+    const { clock } = this.world;
+    return {
+      now: () => clock.now(),
+      after: (ms, callback) => clock.after(ms, callback),
+      random: () => this.#jitter.next(),
+      through: (native) => clock.through(native, () => this.#countCall()),
+    };
+  }
+
+  #countCall(): void {
+    if (this.#callsUntilCrash === undefined) return;
+    this.#callsUntilCrash -= 1;
+    if (this.#callsUntilCrash >= 0) return;
+    this.#callsUntilCrash = undefined;
+    void this.world.clock.during(Promise.resolve().then(() => this.crashes()));
+  }
+
+  #deliver(received: readonly Received[]): void {
+    this.takes(received);
+    if (!this.random.chance(this.world.faults.thrown)) return;
+    this.setBack();
+    this.world.history.count("faults");
+    this.world.history.tell(this.name, "~ deliver throws");
+    throw new Error("The application's store is full (simulated).");
+  }
+
+  #isGenuine(messageId: Id): boolean {
+    return this.world.truth.isGenuine(messageId) && !this.unstored.has(messageId);
+  }
+
+  #reads({ messageId, plaintext, sender, epoch }: Received & { type: "message" }): void {
+    const before = this.read.get(messageId);
+    const text = new TextDecoder().decode(plaintext);
+    if (before?.setbacks === this.#setbacks) this.world.history.problem(this.name, `read twice: ${text}`);
+    if (before === undefined) this.world.history.count("messages read");
+    this.read.set(messageId, { text, by: sender.clientId, epoch, setbacks: this.#setbacks });
+  }
+}
