@@ -115,12 +115,12 @@ export class Person {
     this.session = undefined;
     this.#callsUntilCrash = undefined;
     if (session === undefined) return;
-    this.#setbacks += 1;
     this.noted = undefined;
     if (!this.delivers) this.forgetful = true;
     this.world.history.count("crashes");
     this.world.history.tell(this.name, "crashes");
     await session.close();
+    this.#setbacks += 1; // Only now: until here what was delivered last may still have been put back.
   }
 
   /** Lets the session crash after so many native calls more, wherever it is then; undefined: not at all. */
