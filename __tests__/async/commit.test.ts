@@ -313,6 +313,21 @@ describe("an unknown outcome", () => {
     expect(await alice.session.unsettledCommits()).toHaveLength(1);
   });
 
+  it("has nothing left to settle when the conversation is wiped meanwhile", async () => {
+    const { server, alice, bob, team } = await aliceAndBob();
+    const choir = await alice.creates("choir", bob);
+    server.next(breakDown, breakDown);
+    await expectCode(team.updateKeys(), "COMMIT_OUTCOME_UNKNOWN");
+    await expectCode(choir.updateKeys(), "COMMIT_OUTCOME_UNKNOWN");
+    const wipe: Whim = async (sent) => {
+      await alice.session.conversation(sent.context.conversationId).wipe();
+      return server.take(sent);
+    };
+    server.next(wipe);
+    expect(await alice.session.settle()).toEqual([]);
+    expect((await alice.session.conversations()).length).toBe(1);
+  });
+
   it("of a creation keeps the conversation, in which nobody could read yet", async () => {
     const server = new Server();
     const alice = await Person.comes("alice", server);
