@@ -47,12 +47,13 @@ export class SimulationResult {
 
   /** The problems, the last lines of the history, and how to run it again. */
   toString(): string {
-    const LONGEST = 80;
+    const [LONGEST, MOST] = [80, 10];
     const { seed, clients = CLIENTS, steps = STEPS } = this.options;
     const left = Math.max(this.history.length - LONGEST, 0);
     return [
-      `Seed ${seed}: ${this.problems.length === 0 ? "no problem" : `${this.problems.length} broken promises`}`,
-      ...this.problems.map((problem) => `  ${problem}`),
+      `Seed ${seed}: ${this.problems.length === 0 ? "no problem" : `${this.problems.length} problems`}`,
+      ...this.problems.slice(0, MOST).map((problem) => `  ${problem}`),
+      ...(this.problems.length > MOST ? [`  … ${this.problems.length - MOST} more; see result.problems`] : []),
       ...(left > 0 ? [`  … ${left} earlier lines; see result.history`] : []),
       ...this.history.slice(left),
       `Again: await simulate({ seed: ${JSON.stringify(seed)}, clients: ${clients}, steps: ${steps} })`,
@@ -113,7 +114,8 @@ async function act(world: World, people: readonly Person[], steps: number): Prom
   for (let step = 0; step < steps; step++) {
     await world.clock.until(world.clock.sleep(chance.below(LONGEST_PAUSE)));
     const person = chance.pick(people);
-    const action = step === 0 ? creates : chosen(chance.next());
+    // Without a conversation there is little to do: now and then somebody tries until there is one.
+    const action = world.truth.conversations.size === 0 && step % 4 === 0 ? creates : chosen(chance.next());
     if (chance.chance(world.faults.crash)) person.crashesAfter(chance.below(10));
     if (person.session === undefined) await world.clock.during(person.comes());
     world.goesOn(attempt(person, action, people));
@@ -135,7 +137,7 @@ async function attempt(person: Person, action: Action, people: readonly Person[]
   const { session, name } = person;
   const { history } = person.world;
   if (session === undefined) return;
-  let words = "does something";
+  let words = action.name;
   const says = (begun: string): void => {
     words = begun;
     history.tell(name, begun);

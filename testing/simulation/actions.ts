@@ -4,6 +4,8 @@ import { transact } from "./transaction.js";
 
 /** Something that a person can do. To add one, write it like these and put it into the list at the end. */
 export interface Action {
+  /** What it is called in the history until it has chosen. */
+  readonly name: string;
   /** How often it is chosen, compared with the others. */
   readonly weight: number;
   /** The errors that are part of its life, beside `SESSION_CLOSED` and a server that cannot be reached. */
@@ -29,6 +31,7 @@ const COMMIT_ENDINGS: readonly MlsErrorCode[] = [
 ];
 
 const says: Action = {
+  name: "says",
   weight: 7,
   mayEndWith: ["COMMIT_OUTCOME_UNKNOWN", "CONVERSATION_INACTIVE", "CONVERSATION_NOT_FOUND", "PENDING_PROPOSALS"],
   async run(person, session, _people, says) {
@@ -42,6 +45,7 @@ const says: Action = {
 };
 
 const reads: Action = {
+  name: "reads",
   weight: 10,
   mayEndWith: ["DELIVER_FAILED"],
   async run(person, session) {
@@ -58,6 +62,7 @@ const reads: Action = {
 
 /** Founds a conversation. */
 export const creates: Action = {
+  name: "creates",
   weight: 1,
   mayEndWith: COMMIT_ENDINGS,
   async run(person, session, people, says) {
@@ -76,6 +81,7 @@ export const creates: Action = {
 };
 
 const adds: Action = {
+  name: "adds",
   weight: 4,
   mayEndWith: [...COMMIT_ENDINGS, "ALREADY_MEMBER"],
   async run(person, session, people, says) {
@@ -94,6 +100,7 @@ const adds: Action = {
 };
 
 const removes: Action = {
+  name: "removes",
   weight: 1,
   mayEndWith: [...COMMIT_ENDINGS, "NOT_A_MEMBER"],
   async run(person, session, _people, says) {
@@ -109,6 +116,7 @@ const removes: Action = {
 };
 
 const updates: Action = {
+  name: "updates",
   weight: 3,
   mayEndWith: COMMIT_ENDINGS,
   async run(person, session, _people, says) {
@@ -120,6 +128,7 @@ const updates: Action = {
 };
 
 const commitsPending: Action = {
+  name: "commits what is proposed",
   weight: 1,
   mayEndWith: COMMIT_ENDINGS,
   async run(person, session, _people, says) {
@@ -131,6 +140,7 @@ const commitsPending: Action = {
 };
 
 const wipes: Action = {
+  name: "wipes",
   weight: 0.3,
   mayEndWith: ["CONVERSATION_NOT_FOUND", "CONVERSATION_INACTIVE"],
   async run(person, session, _people, says) {
@@ -145,6 +155,7 @@ const wipes: Action = {
 };
 
 const settles: Action = {
+  name: "settles",
   weight: 1,
   mayEndWith: ["ABORTED", "DELIVER_FAILED"],
   async run(_person, session, _people, says) {
@@ -156,6 +167,7 @@ const settles: Action = {
 };
 
 const transacts: Action = {
+  name: "transacts",
   weight: 2,
   mayEndWith: [...COMMIT_ENDINGS, "PENDING_PROPOSALS"],
   async run(person, session, _people, says) {

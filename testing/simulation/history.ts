@@ -16,7 +16,7 @@ export class History {
   /** Somebody did something, or something went wrong on the way. */
   tell(who: string, what: string): void {
     const seconds = ((this.#clock.now() - this.#start) / 1000).toFixed(3).padStart(8);
-    this.lines.push(`${seconds} s  ${who.padEnd(8)}${what}`);
+    this.lines.push(`${seconds} s  ${who.padEnd(9)}${what}`);
   }
 
   /** A promise was broken. */
