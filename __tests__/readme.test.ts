@@ -76,8 +76,9 @@ describe("the pages", () => {
     "SECURITY.md",
     "docs/architecture.md",
     "docs/server.md",
+    "docs/simulation.md",
   ];
-  const sources = ["lib", "delivery-service", "native", "scripts", "examples", "__tests__"].flatMap(filesIn);
+  const sources = ["lib", "delivery-service", "testing", "native", "scripts", "examples", "__tests__"].flatMap(filesIn);
 
   test.each(pages)("%s links to files that exist", (page) => {
     const links = Array.from(read(page).matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g), ([, link]) => link!);
@@ -85,7 +86,9 @@ describe("the pages", () => {
   });
 
   test("docs/architecture.md names files that exist", () => {
-    const paths = read("docs/architecture.md").match(/\b(lib|native|delivery-service|scripts|examples)\/[\w./-]*/g)!;
+    const paths = read("docs/architecture.md").match(
+      /\b(lib|native|delivery-service|testing|scripts|examples)\/[\w./-]*/g,
+    )!;
     expect(paths.map((path) => path.replace(/\.$/, "")).filter((path) => !existsSync(join(checkout, path)))).toEqual(
       [],
     );

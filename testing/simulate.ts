@@ -38,11 +38,18 @@ export class SimulationResult {
   readonly counts: Readonly<Record<string, number>>;
 
   /** Made by {@link simulate}. */
-  constructor(options: SimulationOptions, { problems, lines, counts }: World["history"]) {
+  constructor(
+    options: SimulationOptions,
+    {
+      problems,
+      lines,
+      counts,
+    }: { problems: readonly string[]; lines: readonly string[]; counts: Record<string, number> },
+  ) {
     this.options = options;
-    this.problems = problems;
-    this.history = lines;
-    this.counts = counts;
+    this.problems = [...problems];
+    this.history = [...lines];
+    this.counts = { ...counts };
   }
 
   /** The problems, the last lines of the history, and how to run it again. */
@@ -77,8 +84,8 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
     throw new RangeError(`clients must be a whole number from 2 to ${NAMES.length}.`);
   }
   if (!Number.isInteger(steps) || steps < 0) throw new RangeError("steps must be a whole number, 0 or more.");
-  const folder = await mkdtemp(join(options.folder ?? tmpdir(), "conclave-simulation-"));
   const service = await (options.service ?? (() => EmbeddedDeliveryService.inMemory()))();
+  const folder = await mkdtemp(join(options.folder ?? tmpdir(), "conclave-simulation-"));
   const world = new World(seed, { ...usualFaults, ...faults }, service);
   const chance = world.random.stream("people");
   const people = NAMES.slice(0, clients).map(

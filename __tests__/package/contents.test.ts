@@ -21,13 +21,13 @@ describe("what the tarball carries", () => {
   test("the two builds, the addon, the licences, and nothing else", () => {
     const allowed = [
       /^dist\/(esm|cjs)\/package\.json$/,
-      /^dist\/(esm|cjs)\/(lib|delivery-service)\/[a-z/-]+\.(c?js|d\.c?ts)$/,
+      /^dist\/(esm|cjs)\/(lib|delivery-service|testing)\/[a-z/-]+\.(c?js|d\.c?ts)$/,
       /^prebuilds\/[a-z0-9]+-[a-z0-9]+\/conclave(\.glibc|\.musl)?\.node$/,
       /^(package\.json|README\.md|CHANGELOG\.md|LICENSE-APACHE|LICENSE-MIT|THIRD-PARTY-NOTICES)$/,
     ];
     expect(files.filter((file) => !allowed.some((pattern) => pattern.test(file)))).toEqual([]);
     for (const build of ["dist/esm", "dist/cjs"]) {
-      for (const entry of ["lib/index", "delivery-service/index"]) {
+      for (const entry of ["lib/index", "delivery-service/index", "testing/index"]) {
         expect(files).toEqual(expect.arrayContaining([`${build}/${entry}.js`, `${build}/${entry}.d.ts`]));
       }
     }

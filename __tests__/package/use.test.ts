@@ -59,6 +59,35 @@ describe("the package, installed from its tarball", () => {
     expect(await consumer.node("import.mjs", program)).toBe("false");
   });
 
+  test("importing it does not load what is for tests", async () => {
+    const program = `
+      require("conclave-mls");
+      console.log(Object.keys(require.cache).filter((file) => /conclave-mls.dist.cjs.(testing|delivery-service)/.test(file)));`;
+    expect(await consumer.node("main.cjs", program)).toBe("[]");
+  });
+
+  const TIME_PASSES = `
+    const clock = new SimulatedClock({ start: 0, random: () => new SeededRandom(1).next() });
+    const transport = { sendCommitBundle: () => new Promise(() => {}) };
+    const session = await Session.open(await Database.inMemory(), withClock({ clientId: "alice", transport }, clock));
+    const cipherSuite = "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519";
+    const credential = await session.addCredential(Credential.basic("alice", { cipherSuite }));
+    const team = await session.createConversation("team", { credential });
+    const error = await clock.until(team.updateKeys()).catch((thrown) => thrown);
+    const simulated = await simulate({ seed: 1 }).catch((thrown) => thrown);
+    console.log(error.code, clock.now(), simulated.code);
+    await session.close();
+  `;
+  const PARTS = "SeededRandom, SimulatedClock, simulate, withClock";
+
+  test("its testing entry works without better-sqlite3, but for the server of simulate()", async () => {
+    const esm = `import { ${NAMES} } from "conclave-mls"; import { ${PARTS} } from "conclave-mls/testing"; ${TIME_PASSES}`;
+    const imports = `const { ${NAMES} } = require("conclave-mls"), { ${PARTS} } = require("conclave-mls/testing");`;
+    const printed = "COMMIT_OUTCOME_UNKNOWN 30000 SQLITE_MISSING";
+    expect(await consumer.node("time.mjs", esm)).toBe(printed);
+    expect(await consumer.node("time.cjs", `${imports} (async () => { ${TIME_PASSES} })();`)).toBe(printed);
+  });
+
   test("gives its package.json away, as tools expect", async () => {
     const program = `console.log(require("conclave-mls/package.json").name);`;
     expect(await consumer.node("manifest.cjs", program)).toBe("conclave-mls");
