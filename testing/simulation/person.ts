@@ -6,6 +6,7 @@ import { type Clock, withClock } from "../../lib/clock.js";
 import { deferred } from "../../lib/deferred.js";
 import {
   type CommitOptions,
+  type ConversationChanged,
   Credential,
   type CredentialRef,
   Database,
@@ -66,6 +67,7 @@ export class Person {
   #outbox: Uint8Array[] = [];
   #setbacks = 0;
   #callsUntilCrash: number | undefined;
+  readonly #epochs = new Map<Id, bigint>();
   readonly #file: { readonly path: string; readonly key: DatabaseKey } | undefined;
   readonly #jitter: SeededRandom;
 
@@ -106,6 +108,7 @@ export class Person {
     const session = await Session.open(database, withClock(options, this.#clock()));
     const [known] = await session.credentials();
     this.#credential = known ?? (await session.addCredential(Credential.basic(name, { cipherSuite })));
+    session.on("conversationChanged", (change) => this.#hears(change));
     this.session = session;
   }
 
@@ -257,6 +260,15 @@ export class Person {
     this.world.history.count("faults");
     this.world.history.tell(this.name, "~ deliver throws");
     throw new Error("The application's store is full (simulated).");
+  }
+
+  /** Epochs are told one after the other, and none twice. A crash can keep one from being told. */
+  #hears({ conversationId, epoch, cause }: ConversationChanged): void {
+    const before = this.#epochs.get(conversationId);
+    if (before !== undefined && epoch <= before && cause !== "joined") {
+      this.world.history.problem(this.name, `was told of epoch ${epoch} of ${conversationId} after ${before}`);
+    }
+    this.#epochs.set(conversationId, epoch);
   }
 
   #isGenuine(messageId: Id): boolean {

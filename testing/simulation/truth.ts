@@ -55,7 +55,9 @@ export class Truth {
       this.conversations.set(conversationId, conversation);
     }
     this.#history.count("commits accepted");
-    if (conversation.epoch === epoch) conversation.advance(added, removed);
+    // Who is no member and commits has joined by it, from outside.
+    const joined = conversation.since(by) === undefined ? [by] : [];
+    if (conversation.epoch === epoch) conversation.advance([...added, ...joined], removed);
     else this.#history.problem("server", `accepted a second commit of epoch ${epoch} of ${conversationId}`);
   }
 
