@@ -434,4 +434,19 @@ describe("generations", () => {
     await alice.says("team", "new epoch");
     expect(await bob.hears("team")).toEqual(["old epoch again", "aborted in the new epoch", "new epoch"]);
   });
+
+  it("abort of a transaction that received two epochs: none is used twice in the second", async () => {
+    const { server, alice, bob } = await aliceAndBob();
+    await bob.session.conversation("team").updateKeys();
+    await bob.session.conversation("team").updateKeys();
+    const commits = server.log("team").slice(-2);
+    await bob.reads("team");
+    const tx = await alice.session.newTransaction();
+    await tx.receive(commits);
+    server.post(await tx.conversation("team").encrypt(bytes("aborted")));
+    await tx.abort();
+    await alice.session.receive(commits);
+    await alice.says("team", "direct");
+    expect(await bob.hears("team")).toEqual(["aborted", "direct"]);
+  });
 });

@@ -84,10 +84,11 @@ impl Conversation<'_> {
             .write(Entity::Generations, &self.scope, &sent_key(self.epoch()), &sent)
     }
 
-    /// Keeps only what is needed should the group, now about to be deleted, ever come back to its present epoch.
+    /// Keeps only what is needed should the group, now about to be deleted, ever come back to its present epoch or a later one.
     pub(crate) fn leave_reservation(&self) -> Result<()> {
         let used = self.sent()?.max(self.reserved_before()?);
-        for (key, _) in self.provider.rows().list(Entity::Generations, &self.scope)? {
+        self.prune_generations()?;
+        for key in [sent_key(self.epoch()), reserved_key(self.epoch())] {
             self.provider.rows().delete(Entity::Generations, &self.scope, &key);
         }
         if used > 0 {
@@ -97,11 +98,12 @@ impl Conversation<'_> {
         Ok(())
     }
 
-    /// Forgets the epochs before the present one, to which the group cannot come back.
+    /// Forgets the epochs before the present one, to which the group cannot come back. Later ones stay: a transaction that was
+    /// taken back may have been there, and have sent.
     pub(crate) fn prune_generations(&self) -> Result<()> {
-        let (sent, reserved) = (sent_key(self.epoch()), reserved_key(self.epoch()));
+        let present = self.epoch().to_be_bytes();
         for (key, _) in self.provider.rows().list(Entity::Generations, &self.scope)? {
-            if key != sent && key != reserved {
+            if key.get(1..).is_none_or(|epoch| epoch < present.as_slice()) {
                 self.provider.rows().delete(Entity::Generations, &self.scope, &key);
             }
         }
