@@ -118,3 +118,21 @@ it("encrypt in a conversation that is being created waits for it", async () => {
   for (const message of early) server.post(await message);
   expect(await bob.hears("team")).toEqual(["one", "two"]);
 });
+
+describe("what overtakes a removal and the invitation after it", () => {
+  it("waits for the Welcome, and is read", async () => {
+    const server = new Server();
+    const alice = await Person.comes("alice", server);
+    const bob = await Person.comes("bob", server);
+    const team = await alice.creates("team", bob);
+    await team.removeMembers(["bob"]);
+    const removal = server.log("team").at(-1)!;
+    await team.addMembers([await bob.keyPackage()]);
+    const early = await team.encrypt(bytes("welcome back"));
+    expect(await bob.session.receive(early)).toMatchObject([{ type: "waiting", for: "commit" }]);
+    expect(await bob.session.receive(removal)).toMatchObject([{ type: "commit", active: false }]);
+    const [welcome] = server.takeWelcomes("bob");
+    const { received } = await bob.session.joinByWelcome(welcome!);
+    expect(received).toMatchObject([{ type: "message", plaintext: bytes("welcome back") }]);
+  });
+});

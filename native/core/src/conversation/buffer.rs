@@ -163,7 +163,7 @@ impl Conversation<'_> {
             for ticket in others.into_iter().chain(commits) {
                 self.replay_entry(&ticket, receipt)?;
                 if self.row.state == State::Removed {
-                    return self.evict_all(receipt);
+                    return self.evict_closed(receipt);
                 }
             }
             if self.epoch() == epoch {
@@ -179,9 +179,7 @@ impl Conversation<'_> {
 
     /// Whatever one entry turns out to be, the others have their turn.
     fn replay_entry(&mut self, ticket: &Ticket, receipt: &mut Receipt) -> Result<()> {
-        let key = ticket.key();
-        let entry: Option<Entry> = self.provider.read(Entity::Buffered, &self.scope, &key)?;
-        let entry = entry.ok_or_else(|| Error::internal("a message that waits is gone"))?;
+        let entry = entry_of(self.provider, &self.scope, ticket)?;
         let what = match frame(&entry.bytes) {
             Ok(Some(framed)) => match self.judge(&framed, receipt)? {
                 // It goes on waiting, which was told when it came.
@@ -190,14 +188,30 @@ impl Conversation<'_> {
             },
             _ => return Err(Error::internal("a message that waited cannot be read any more")),
         };
-        self.provider.rows().delete(Entity::Buffered, &self.scope, &key);
+        self.provider
+            .rows()
+            .delete(Entity::Buffered, &self.scope, &ticket.key());
         receipt.received.push(ticket.answer(entry.conversation_id, what));
         Ok(())
     }
 
-    /// Forgets all that waits for this conversation, telling that it was lost.
-    pub(crate) fn evict_all(&self, receipt: &mut Receipt) -> Result<()> {
-        evict_all(self.provider, &self.scope, receipt)
+    /// This client was removed: forgets what waited for the epochs it was in, telling that it was lost. What is later waits for a
+    /// Welcome, which may have been overtaken.
+    pub(crate) fn evict_closed(&self, receipt: &mut Receipt) -> Result<()> {
+        for mut ticket in tickets(self.provider, &self.scope)? {
+            let entry = entry_of(self.provider, &self.scope, &ticket)?;
+            if ticket.epoch <= self.row.last + 1 {
+                evict(self.provider, &self.scope, &ticket, entry.conversation_id, receipt);
+                continue;
+            }
+            self.provider
+                .rows()
+                .delete(Entity::Buffered, &self.scope, &ticket.key());
+            ticket.on = WaitingFor::Welcome;
+            self.provider
+                .write(Entity::Buffered, &self.scope, &ticket.key(), &entry)?;
+        }
+        Ok(())
     }
 }
 
@@ -205,6 +219,11 @@ impl Conversation<'_> {
 fn tickets(provider: &Provider, scope: &[u8]) -> Result<Vec<Ticket>> {
     let keys = provider.rows().keys(Entity::Buffered, scope)?;
     keys.iter().map(|key| Ticket::of_key(key)).collect()
+}
+
+fn entry_of(provider: &Provider, scope: &[u8], ticket: &Ticket) -> Result<Entry> {
+    let entry: Option<Entry> = provider.read(Entity::Buffered, scope, &ticket.key())?;
+    entry.ok_or_else(|| Error::internal("a message that waits is gone"))
 }
 
 fn keep(
@@ -252,8 +271,7 @@ fn keep(
 
 fn evict_all(provider: &Provider, scope: &[u8], receipt: &mut Receipt) -> Result<()> {
     for ticket in tickets(provider, scope)? {
-        let entry: Option<Entry> = provider.read(Entity::Buffered, scope, &ticket.key())?;
-        let entry = entry.ok_or_else(|| Error::internal("a message that waits is gone"))?;
+        let entry = entry_of(provider, scope, &ticket)?;
         evict(provider, scope, &ticket, entry.conversation_id, receipt);
     }
     Ok(())

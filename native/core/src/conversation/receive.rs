@@ -143,7 +143,7 @@ impl Conversation<'_> {
         };
         receipt.received.push(received);
         if self.row.state == State::Removed {
-            return self.evict_all(receipt);
+            return self.evict_closed(receipt);
         }
         let released = self.row.held && !receipt.handshakes_only;
         if released || before != (self.epoch(), self.group.pending_proposals().count()) {
