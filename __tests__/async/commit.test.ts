@@ -328,6 +328,16 @@ describe("an unknown outcome", () => {
     expect((await alice.session.conversations()).length).toBe(1);
   });
 
+  it("is CONVERSATION_NOT_FOUND when the conversation is wiped between two sends", async () => {
+    const { server, clock, team } = await aliceAndBob();
+    server.next(sayRetry);
+    const update = expectCode(team.updateKeys(), "CONVERSATION_NOT_FOUND");
+    await clock.waitedFor(125);
+    await team.wipe();
+    clock.advance(125);
+    await update;
+  });
+
   it("of a creation keeps the conversation, in which nobody could read yet", async () => {
     const server = new Server();
     const alice = await Person.comes("alice", server);

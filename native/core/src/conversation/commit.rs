@@ -149,13 +149,14 @@ impl Session {
 
     /// Counts one more send, before it happens; answers its number.
     pub fn count_attempt(&mut self, id: &[u8], commit_id: &MessageId) -> Result<u32> {
-        let counted = self.change_staged(id, commit_id, |staged| staged.attempts += 1)?;
-        counted.map(|staged| staged.attempts).ok_or_else(|| {
-            Error::new(
-                Code::StateDiverged,
-                "A commit that is to be sent again is settled already.",
-            )
-        })
+        if let Some(staged) = self.change_staged(id, commit_id, |staged| staged.attempts += 1)? {
+            return Ok(staged.attempts);
+        }
+        self.conversation_row(id)?; // Wiped meanwhile: its commit has gone with it.
+        Err(Error::new(
+            Code::StateDiverged,
+            "A commit that is to be sent again is settled already.",
+        ))
     }
 
     /// Remembers why a commit stays open. Does nothing when it is settled already.
