@@ -2,12 +2,22 @@ import { copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node
 import { fingerprint, inRoot, stamp } from "./files.mjs";
 import { run } from "./run.mjs";
 
-const SOURCES = ["lib", "delivery-service", "testing", "examples", "bench", "__tests__/programs"];
+const SOURCES = [
+  "lib",
+  "delivery-service",
+  "testing",
+  "examples",
+  "bench",
+  "__tests__/programs",
+  "__tests__/crash",
+  "__tests__/support",
+];
 const CONFIGS = ["tsconfig.base.json", "tsconfig.esm.json", "tsconfig.cjs.json", "tsconfig.programs.json"];
 const builtStamp = stamp("compiled");
 
 /**
- * dist/: the package in its two forms, and the programs of examples/ and __tests__/programs/ that run in processes of their own.
+ * dist/: the package in its two forms, and the programs of examples/, __tests__/programs/ and __tests__/crash/ that run in
+ * processes of their own.
  * Only translated, not checked, so that tests run while types do not agree yet; `npm run types` checks.
  */
 export const compiled = {

@@ -1,0 +1,20 @@
+/**
+ * The crash tests, short or long: `npm run test:crash -- --help`. docs/crash-tests.md tells what they do and what they show.
+ */
+import { parseArgs } from "node:util";
+import { survive } from "./kills/run.js";
+import { programs } from "./root.js";
+
+const { values } = parseArgs({
+  options: {
+    kills: { type: "string" },
+    seed: { type: "string", default: "1" },
+  },
+});
+const report = await survive({
+  kills: Number(values.kills ?? 20),
+  seed: Number(values.seed),
+  programs,
+  progress: (line) => console.log(line),
+});
+console.log(report);
