@@ -20,8 +20,12 @@ mod receive;
 
 use napi_derive::napi;
 
-/// The version of the package that this binary belongs to.
+/// The version of the package that this binary belongs to. No package has the version of a control, so that none loads it.
 #[napi(catch_unwind)]
 pub fn native_version() -> String {
-    env!("CARGO_PKG_VERSION").to_owned()
+    #[cfg(feature = "answers-before-storing")]
+    const CONTROL: &str = "-answers-before-storing";
+    #[cfg(not(feature = "answers-before-storing"))]
+    const CONTROL: &str = "";
+    format!("{}{CONTROL}", env!("CARGO_PKG_VERSION"))
 }

@@ -27,6 +27,16 @@ export async function act(client: Client, random: Random): Promise<never> {
   }
 }
 
+/** Says something in every conversation. */
+export async function sayEverywhere(client: Client, random: Random): Promise<void> {
+  for (const id of await client.activeConversations()) {
+    await client.tolerate("say", async () => {
+      const text = words(client, random);
+      await client.send(await client.session.conversation(id).encrypt(Buffer.from(text)), text);
+    });
+  }
+}
+
 const actions: Record<keyof typeof WEIGHTS, Action> = {
   async say(client, random) {
     const conversation = await somewhere(client, random);

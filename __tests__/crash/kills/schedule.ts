@@ -16,13 +16,13 @@ export const LONGEST_LIFE = 1_500;
 
 /** Chooses an occasion. */
 export function occasion(random: Random): Occasion {
-  switch (random.weighted({ time: 3, request: 3, sealed: 3, operation: 3 })) {
+  switch (random.weighted({ time: 3, request: 3, sealed: 4, operation: 3 })) {
     case "time":
       return { at: "time", ms: 60 + random.below(500) };
     case "request":
       return { at: "request", count: 1 + random.below(40), moment: random.of(["before", "after"]) };
     case "sealed":
-      return { at: "sealed", count: 1 + random.below(40) };
+      return { at: "sealed", count: 1 + random.below(25) };
     case "operation":
       return { at: "operation", count: 1 + random.below(random.of([60, 400])) };
   }

@@ -5,7 +5,7 @@
 import { deliveryServiceAt } from "conclave-mls/delivery-service";
 import { DatabaseKey } from "conclave-mls";
 import { Random } from "../random.js";
-import { act } from "./actions.js";
+import { act, sayEverywhere } from "./actions.js";
 import { Client, type Settings } from "./client.js";
 import { tell } from "./reports.js";
 
@@ -31,6 +31,8 @@ tell({ about: "open" });
 switch (task) {
   case "live": {
     const random = new Random(seed);
+    // Before anything else can begin a new epoch: what the last life has used up must show now.
+    await client.tolerate("sayEverywhere", () => sayEverywhere(client, random));
     await Promise.all([client.listen(), act(client, random)]);
     break;
   }

@@ -200,6 +200,10 @@ impl Server {
         if waiting.is_empty() {
             return;
         }
+        if cfg!(feature = "answers-before-storing") {
+            // What the crash tests must be able to find. No release is built with it.
+            waiting.drain(..).for_each(|step| step.answer(Ok(())));
+        }
         let stored = match &self.poison {
             Some(error) => Err(error.clone()),
             None => guarded(|| self.session.store()),
