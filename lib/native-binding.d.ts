@@ -227,7 +227,7 @@ export interface NativeUnsettledCommit {
   why: "unknown" | "exhausted" | "restart"
 }
 
-/** The version of the package that this binary belongs to. */
+/** The version of the package that this binary belongs to. No package has the version of a control, so that none loads it. */
 export declare function nativeVersion(): string
 
 /** Whom a Welcome is for. */

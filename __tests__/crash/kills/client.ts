@@ -96,13 +96,17 @@ export class Client {
     return entries.length;
   }
 
+  async receiveAll(): Promise<void> {
+    while ((await this.receiveOnce(0)) > 0);
+  }
+
   /** Does everything that is left to do. */
   async settleAll(): Promise<void> {
     for (let open = -1; open !== 0;) {
-      while ((await this.receiveOnce(0)) > 0);
+      await this.receiveAll();
       open = (await this.session.settle()).length;
     }
-    while ((await this.receiveOnce(0)) > 0);
+    await this.receiveAll();
   }
 
   /** Commits in every conversation that it is in. */

@@ -20,7 +20,11 @@ export class PostOffice {
   readonly handedOut = new Map<string, Map<string, string>>();
   /** Two different commits of a client for one epoch, if there were any. */
   readonly contradictions: string[] = [];
+  /** How many epochs a message was behind when it was sent. */
+  readonly behind = new Map<string, bigint>();
   readonly #commits = new Map<string, string>();
+  /** The epoch that each conversation is in. */
+  readonly #epochs = new Map<string, bigint>();
   /** The references of key packages that an accepted commit has used. */
   readonly usedKeyPackages = new Set<string>();
 
@@ -40,12 +44,19 @@ export class PostOffice {
           const { conversationId, epoch } = inspectMessage(bundle.commit);
           this.#note(`${id} in ${conversationId} at ${epoch}`, hash(bundle.commit));
           const answer = await behind.sendCommit(id, bundle, claim);
-          if (answer.status === "success")
+          if (answer.status === "success") {
             for (const { keyPackageRef } of claim.welcomeTo) this.usedKeyPackages.add(keyPackageRef);
+            this.#epochs.set(conversationId!, epoch! + 1n);
+          }
           if (random.chance(this.lostAnswers)) throw new Error("The answer got lost.");
           return answer;
         }),
-      sendMessage: (id, message) => at(id, () => behind.sendMessage(id, message)),
+      sendMessage: (id, message) =>
+        at(id, () => {
+          const { conversationId, epoch } = inspectMessage(message);
+          this.behind.set(hash(message), (this.#epochs.get(conversationId!) ?? 0n) - epoch!);
+          return behind.sendMessage(id, message);
+        }),
       fetch: (id, conversationId, options) => at(id, () => behind.fetch(id, conversationId, options)),
       groupInfo: (id, conversationId) => behind.groupInfo(id, conversationId),
       pull: (id, options) =>

@@ -33,6 +33,8 @@ switch (task) {
     const random = new Random(seed);
     // Before anything else can begin a new epoch: what the last life has used up must show now.
     await client.tolerate("sayEverywhere", () => sayEverywhere(client, random));
+    // And before it commits, it reads: who commits six times and reads nothing cannot read what is six epochs old.
+    await client.tolerate("catch up", () => client.receiveAll());
     await Promise.all([client.listen(), act(client, random)]);
     break;
   }
