@@ -46,7 +46,7 @@ export class PostOffice {
           const answer = await behind.sendCommit(id, bundle, claim);
           if (answer.status === "success") {
             for (const { keyPackageRef } of claim.welcomeTo) this.usedKeyPackages.add(keyPackageRef);
-            this.#epochs.set(conversationId!, epoch! + 1n);
+            if (epoch! >= (this.#epochs.get(conversationId!) ?? 0n)) this.#epochs.set(conversationId!, epoch! + 1n);
           }
           if (random.chance(this.lostAnswers)) throw new Error("The answer got lost.");
           return answer;

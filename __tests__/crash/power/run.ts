@@ -1,11 +1,11 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, realpathSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { watched } from "../io/interposer.js";
 import { readLog } from "../io/log.js";
 import { Random } from "../random.js";
 import { programs } from "../root.js";
+import { scratchFolder } from "../scratch.js";
 import { Disk, LOSSES } from "./disk.js";
 import { readRecording } from "./events.js";
 import { goOn } from "./image.js";
@@ -47,7 +47,7 @@ export async function cutPower({ images, seed, syncs = true, progress }: PowerOp
   const total = { sessions: 0, operations: 0, events: 0, images: 0 };
   const wrong: string[] = [];
   while (total.images < images && wrong.length === 0) {
-    const folder = realpathSync(mkdtempSync(join(tmpdir(), "conclave-power-")));
+    const folder = scratchFolder();
     const { recording, operations } = record(folder, random.below(2 ** 32));
     total.sessions += 1;
     total.operations += operations.length;
