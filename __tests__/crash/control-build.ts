@@ -20,7 +20,8 @@ export function buildControl(): string {
   const [name] = readdirSync(join(root, "prebuilds", platform));
   mkdirSync(join(home, "prebuilds", platform), { recursive: true });
   copyFileSync(join(root, "native/target/release/libconclave_native.so"), join(home, "prebuilds", platform, name!));
-  for (const part of ["esm", "programs"]) cpSync(join(root, "dist", part), join(home, "dist", part), { recursive: true });
+  for (const part of ["esm", "programs"])
+    cpSync(join(root, "dist", part), join(home, "dist", part), { recursive: true });
   const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
   writeFileSync(join(home, "package.json"), JSON.stringify({ ...manifest, version: `${manifest.version}-${MARK}` }));
   return join(home, "dist/programs/__tests__/crash");

@@ -1,22 +1,93 @@
-/**
- * The crash tests, short or long: `npm run test:crash -- --help`. docs/crash-tests.md tells what they do and what they show.
- */
+/** The crash tests as a program; docs/crash-tests.md tells what they do and what they show. */
 import { parseArgs } from "node:util";
 import { buildControl } from "./control-build.js";
+import { fail } from "./faults/run.js";
 import { survive } from "./kills/run.js";
+import { cutPower } from "./power/run.js";
 import { programs } from "./root.js";
+
+const USAGE = `Usage: npm run test:crash -- [options]
+
+  --kills N    kill clients N times                          2000 when nothing is named
+  --images N   cut the power N times                         1000
+  --every N    let every N-th operation on the files fail    1
+  --seed N     what "random" is; the present minute when it is not given
+  --control    build an addon with one thing wrong, and expect that the kills and the power cuts find something
+  --json       print the reports as one line of JSON
+
+What is named is run; without --kills, --images, --every and --control all of it. The exit code is 0 if everything was as it must be.`;
 
 const { values } = parseArgs({
   options: {
     kills: { type: "string" },
-    seed: { type: "string", default: "1" },
+    images: { type: "string" },
+    every: { type: "string" },
+    seed: { type: "string" },
     control: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
+    help: { type: "boolean", default: false },
   },
 });
-const report = await survive({
-  kills: Number(values.kills ?? 20),
-  seed: Number(values.seed),
-  programs: values.control ? buildControl() : programs,
-  progress: (line) => console.log(line),
-});
-console.log(report);
+
+process.exitCode = await main();
+
+async function main(): Promise<number> {
+  if (values.help) {
+    console.log(USAGE);
+    return 0;
+  }
+  if (process.platform !== "linux") {
+    console.log(
+      `The crash tests are skipped: they watch files as only Linux lets them, and this is ${process.platform}.`,
+    );
+    return 0;
+  }
+  return values.control ? control() : everything();
+}
+
+/** Runs what is named, or all of it at length. */
+async function everything(): Promise<number> {
+  const all = values.kills === undefined && values.images === undefined && values.every === undefined;
+  const kills = count(values.kills ?? (all ? "2000" : "0"));
+  const images = count(values.images ?? (all ? "1000" : "0"));
+  const stride = count(values.every ?? (all ? "1" : "0"));
+  const reports = {
+    ...(kills > 0 && { kills: await survive({ kills, seed: seed(), programs, progress }) }),
+    ...(images > 0 && { power: await cutPower({ images, seed: seed(), progress }) }),
+    ...(stride > 0 && { faults: await fail({ stride }) }),
+  };
+  print(reports);
+  return Object.values(reports).every(({ wrong }) => wrong.length === 0) ? 0 : 1;
+}
+
+/** The tests must be able to fail: a client that answers before it stores is found out, and a disk that does not sync. */
+async function control(): Promise<number> {
+  const reports = {
+    kills: await survive({ kills: count(values.kills ?? "200"), seed: seed(), programs: buildControl(), progress }),
+    power: await cutPower({ images: count(values.images ?? "40"), seed: seed(), syncs: false, progress }),
+  };
+  print(reports);
+  const foundReuse = reports.kills.wrong.some((what) => what.includes("used twice"));
+  console.log(foundReuse ? "The kills have found what is wrong." : "The kills have NOT found what is wrong.");
+  const foundLoss = reports.power.wrong.length > 0;
+  console.log(foundLoss ? "The power cuts have found what is wrong." : "The power cuts have NOT found what is wrong.");
+  return foundReuse && foundLoss ? 0 : 1;
+}
+
+function print(reports: object): void {
+  if (values.json) console.log(JSON.stringify(reports));
+  else console.dir(reports, { depth: null });
+}
+
+function progress(line: string): void {
+  if (!values.json) console.log(line);
+}
+
+function seed(): number {
+  return values.seed === undefined ? Math.floor(Date.now() / 60_000) : count(values.seed);
+}
+
+function count(text: string): number {
+  if (!/^\d+$/.test(text)) throw new Error(`"${text}" is no number.\n\n${USAGE}`);
+  return Number(text);
+}

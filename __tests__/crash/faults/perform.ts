@@ -23,7 +23,12 @@ export interface Performance {
 }
 
 /** Plays everything, with this fault to the keystore's files on the way. */
-export async function perform(path: string, control: Control, fault: Omit<Fault, "lasting">, way: Way): Promise<Performance> {
+export async function perform(
+  path: string,
+  control: Control,
+  fault: Omit<Fault, "lasting">,
+  way: Way,
+): Promise<Performance> {
   await using scene = await Scene.set(path);
   const stage = new Stage(scene, control, way);
   control.arm({ ...fault, lasting: way !== "again" });
@@ -59,7 +64,10 @@ class Stage {
     if (failure === undefined) return;
     this.failed.push(step.name);
 
-    if (this.#way === "wait" && (await this.#tries(step)) === undefined) return this.#control.disarm();
+    if (this.#way === "wait" && (await this.#tries(step)) === undefined) {
+      this.#control.disarm();
+      return;
+    }
     if (this.#way === "reopen") await this.#reopens();
     this.#control.disarm();
     if (step.whole && before !== undefined && scene.isOpen) {

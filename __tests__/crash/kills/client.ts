@@ -174,7 +174,11 @@ function tellReceived(one: Received): void {
   } else if (one.type === "rejected") {
     tell({ about: "rejected", messageId: one.messageId, reason: `${one.code} ${one.reason}` });
   } else if (one.type === "unreadable") {
-    tell({ about: "unreadable", messageId: one.messageId, why: `${one.why} in ${one.conversationId}, epoch ${one.epoch}` });
+    tell({
+      about: "unreadable",
+      messageId: one.messageId,
+      why: `${one.why} in ${one.conversationId}, epoch ${one.epoch}`,
+    });
   }
 }
 

@@ -78,8 +78,8 @@ export class PostOffice {
   }
 
   #remember(id: string, entries: readonly QueueEntry[], hash: (bytes: Uint8Array) => string): void {
-    let all = this.handedOut.get(id);
-    if (all === undefined) this.handedOut.set(id, (all = new Map()));
+    const all = this.handedOut.get(id) ?? new Map<string, string>();
+    this.handedOut.set(id, all);
     for (const { bytes, conversationId } of entries)
       if (inspectMessage(bytes).kind === "message") all.set(hash(bytes), conversationId);
   }

@@ -85,6 +85,7 @@ export async function survive({ kills, seed, programs, progress }: KillOptions):
   const tally = (what: string): void => {
     refused[what] = (refused[what] ?? 0) + 1;
   };
+  const isOwn = (name: string, messageId: string): boolean => world.sealed.get(messageId)?.startsWith(name) ?? false;
   const hear = (name: string, report: Report): void => {
     switch (report.about) {
       case "sealed": {
@@ -100,16 +101,16 @@ export async function survive({ kills, seed, programs, progress }: KillOptions):
         world.keyPackages.get(name)!.push({ bytes: untold(report.bytes), ref: report.ref });
         break;
       case "unreadable":
-        // A catch-up may have read it long before the queue brings it: nothing was lost.
-        if (world.delivered.get(name)!.has(report.messageId)) tally("brought again when its epoch was long over");
+        // A catch-up brings what is long read, and its own messages too: nothing was lost.
+        if (isOwn(name, report.messageId) || world.delivered.get(name)!.has(report.messageId))
+          tally("brought again when its epoch was long over");
         // The last of a client that was away; before the others read it they have committed once or twice more.
         else if ((postOffice.behind.get(report.messageId) ?? 0n) >= 3n) missed.add(report.messageId);
         else wrong.push(`a message was unreadable for ${name}: ${report.why}`);
         break;
       case "rejected": {
         // The echo of a message whose transaction was never stored: the client cannot know that it was its own.
-        const isOwn = world.sealed.get(report.messageId)?.startsWith(name) ?? false;
-        if (!isOwn) wrong.push(`${name} rejected something: ${report.reason}`);
+        if (!isOwn(name, report.messageId)) wrong.push(`${name} rejected something: ${report.reason}`);
         else tally("echo of what was not stored: rejected");
         break;
       }
@@ -123,8 +124,8 @@ export async function survive({ kills, seed, programs, progress }: KillOptions):
         wrong.push(`${name}: ${report.what}`);
         break;
       case "state": {
-        let states = world.states.get(report.conversation);
-        if (states === undefined) world.states.set(report.conversation, (states = new Map()));
+        const states = world.states.get(report.conversation) ?? new Map<string, string>();
+        world.states.set(report.conversation, states);
         states.set(name, `${report.epoch} ${report.authenticator}`);
         break;
       }
@@ -209,7 +210,13 @@ function nothingIsMissing({ postOffice, witness, sealed, delivered, left, wrong 
   if (unread !== witness.tooOld) wrong.push(`${unread - witness.tooOld} messages were sealed and never read`);
   for (const [messageId, conversation] of postOffice.handedOut.get(DELIVERS) ?? []) {
     const own = sealed.get(messageId)?.startsWith(DELIVERS) ?? false;
-    if (own || missed.has(messageId) || left.has(`${DELIVERS} ${conversation}`) || delivered.get(DELIVERS)!.has(messageId)) continue;
+    if (
+      own ||
+      missed.has(messageId) ||
+      left.has(`${DELIVERS} ${conversation}`) ||
+      delivered.get(DELIVERS)!.has(messageId)
+    )
+      continue;
     wrong.push(`${DELIVERS} was never delivered "${sealed.get(messageId) ?? "?"}"`);
   }
 }

@@ -31,7 +31,10 @@ export class Witness {
 
   /** Comes, publishes a key package that everybody can use, and reads whatever arrives. */
   static async comes(name: string, service: DeliveryService): Promise<Witness> {
-    const session = await Session.open(await Database.inMemory(), { clientId: name, transport: transportOf(service, name) });
+    const session = await Session.open(await Database.inMemory(), {
+      clientId: name,
+      transport: transportOf(service, name),
+    });
     const credential = await session.addCredential(Credential.basic(name, { cipherSuite: suite }));
     await service.publishKeyPackages(
       name,
@@ -70,9 +73,7 @@ export class Witness {
 
   async #take(bytes: Uint8Array): Promise<void> {
     const isWelcome = inspectMessage(bytes).kind === "welcome";
-    const received = isWelcome
-      ? (await this.session.joinByWelcome(bytes)).received
-      : await this.session.receive(bytes);
+    const received = isWelcome ? (await this.session.joinByWelcome(bytes)).received : await this.session.receive(bytes);
     received.forEach((one) => this.#judge(one));
   }
 

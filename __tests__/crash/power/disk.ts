@@ -111,9 +111,10 @@ export class Disk {
   }
 
   #sync(handle: number): void {
-    if (!this.#folders.has(handle)) return this.#of(handle).sync();
-    this.#stored = new Map(this.#names);
-    this.#renamed = [];
+    if (this.#folders.has(handle)) {
+      this.#stored = new Map(this.#names);
+      this.#renamed = [];
+    } else this.#of(handle).sync();
   }
 
   #of(handle: number): Inode {

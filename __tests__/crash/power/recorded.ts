@@ -206,11 +206,7 @@ async function settled(commit: Promise<unknown>): Promise<void> {
   }
 }
 
-async function person(
-  clientId: string,
-  database: Database,
-  through?: MlsTransport,
-): Promise<[Session, CredentialRef]> {
+async function person(clientId: string, database: Database, through?: MlsTransport): Promise<[Session, CredentialRef]> {
   const session = await Session.open(database, { clientId, ...(through && { transport: through }) });
   return [session, await session.addCredential(Credential.basic(clientId, { cipherSuite: suite }))];
 }

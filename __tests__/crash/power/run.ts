@@ -46,7 +46,8 @@ export async function cutPower({ images, seed, syncs = true, progress }: PowerOp
   const random = new Random(seed);
   const total = { sessions: 0, operations: 0, events: 0, images: 0 };
   const wrong: string[] = [];
-  while (total.images < images && wrong.length === 0) {
+  const allIsWell = (): boolean => wrong.length === 0;
+  while (total.images < images && allIsWell()) {
     const folder = scratchFolder();
     const { recording, operations } = record(folder, random.below(2 ** 32));
     total.sessions += 1;
@@ -58,7 +59,7 @@ export async function cutPower({ images, seed, syncs = true, progress }: PowerOp
     for (const [index, operation] of operations.entries()) {
       disk.do(operation);
       if (operation.kind === "mark") events = operation.events;
-      for (let count = moments.get(index) ?? 0; count > 0 && wrong.length === 0; count--) {
+      for (let count = moments.get(index) ?? 0; count > 0 && allIsWell(); count--) {
         const image = mkdtempSync(join(folder, "image-"));
         const loss = LOSSES[total.images % LOSSES.length]!;
         disk.cut(image, loss, random);
