@@ -114,6 +114,24 @@ fn a_transaction_comes_back_to_its_mark() {
 }
 
 #[test]
+fn what_was_encrypted_after_a_mark_stays_used_when_the_transaction_comes_back_to_it_and_is_kept() {
+    for before in 0..2 {
+        let mut bob = client("bob");
+        let mut alice = team(&mut [&mut bob]);
+        alice.session.begin().expect("none is open");
+        let mut sent: Vec<_> = (0..before).map(|_| alice.send("before")).collect();
+        let mark = alice.session.mark().expect("a transaction is open");
+        sent.push(alice.send("taken back"));
+        sent.push(alice.send("taken back too"));
+        alice.session.rollback_to(mark).expect("the mark is there");
+        alice.session.commit().expect("one is open");
+        sent.push(alice.send("after"));
+        sent.push(alice.send("and once more"));
+        all_decrypt(&mut bob, &sent);
+    }
+}
+
+#[test]
 fn key_packages_that_were_handed_out_can_be_joined_with_whatever_became_of_their_transaction() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("bob.db");

@@ -23,12 +23,17 @@ const BLOCK: u32 = 32;
 pub(crate) struct Reserved(HashMap<(Vec<u8>, u64), u32>);
 
 impl Reserved {
-    /// The transaction is stored: what it sent is counted in the groups themselves.
+    /// The transaction is stored: what it sent is counted in the groups themselves. Except where it came back to a mark, or
+    /// deleted the conversation: what it used stays reserved then.
     pub(crate) fn release(self, provider: &Provider) -> Result<()> {
-        for (scope, epoch) in self.0.into_keys() {
-            provider
-                .rows()
-                .delete(Entity::Generations, &scope, &reserved_key(epoch));
+        for ((scope, epoch), used) in self.0 {
+            let sent: Option<u32> = provider.read(Entity::Generations, &scope, &sent_key(epoch))?;
+            let reserved = reserved_key(epoch);
+            if sent.unwrap_or(0) < used {
+                provider.write(Entity::Generations, &scope, &reserved, &used)?;
+            } else {
+                provider.rows().delete(Entity::Generations, &scope, &reserved);
+            }
         }
         Ok(())
     }
