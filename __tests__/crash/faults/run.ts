@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { Control } from "../io/control.js";
 import { watched } from "../io/interposer.js";
-import { programs } from "../root.js";
 import { scratchFolder } from "../scratch.js";
 import type { FaultCounts } from "./faulty.js";
 
@@ -15,9 +14,9 @@ export interface FaultReport extends Readonly<FaultCounts> {
 
 /**
  * Plays a session with a fault of each operation on its files; with a stride, of every so-many-th. Stops at the first in which
- * something is wrong.
+ * something is wrong. `programs` is the folder of the compiled programs to run.
  */
-export async function fail({ stride }: { stride: number }): Promise<FaultReport> {
+export async function fail({ stride, programs }: { stride: number; programs: string }): Promise<FaultReport> {
   const begun = performance.now();
   const folder = scratchFolder();
   const files = join(folder, "files");
