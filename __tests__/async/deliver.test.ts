@@ -209,3 +209,24 @@ it("that hangs is stopped by the time limit, and what it should have got comes a
   hang = false;
   expect(await alice.session.receive(server.log("team").at(-1)!)).toMatchObject([{ type: "message" }]);
 });
+
+it("may encrypt before it throws: what it has handed out stays good, and so does the next message", async () => {
+  const server = new Server();
+  let handedOut: Uint8Array | undefined;
+  const alice = await Person.comes("alice", server, {
+    async deliver(received, tx) {
+      if (!received.some(({ type }) => type === "message")) return;
+      handedOut = await tx.conversation("team").encrypt(bytes("an answer"));
+      throw new Error("not now");
+    },
+  });
+  const bob = await Person.comes("bob", server);
+  const team = await alice.creates("team", bob);
+  const question = await bob.session.conversation("team").encrypt(bytes("a question"));
+  await alice.session.transaction(async (tx) => {
+    await expectCode(tx.receive(question), "DELIVER_FAILED");
+    await tx.setData("tried", bytes("yes"));
+  });
+  const heard = await bob.session.receive([handedOut!, await team.encrypt(bytes("something else"))]);
+  expect(heard.map((one) => one.type === "message" && text(one.plaintext))).toEqual(["an answer", "something else"]);
+});
