@@ -36,7 +36,7 @@ export async function catchUp(
     return { cause };
   }
   if (messages === undefined) return {};
-  if (state.settings.deliver !== undefined) await receive(state.direct, messages);
+  if (state.settings.deliver !== undefined) await receive(state.direct, messages, { fromLog: true });
   else await readHandshakes(state, lane, conversation, messages);
   return {};
 }
@@ -51,7 +51,7 @@ async function readHandshakes(state: SessionState, lane: Lane, { id, bytes }: Na
   const handshakes = messages.filter((message) => isHandshake(message, id, end));
   if (handshakes.length === 0) return;
   await state.direct.step(
-    (native) => native.receive(handshakes, { handshakesOnly: true }),
+    (native) => native.receive(handshakes, { handshakesOnly: true, fromLog: true }),
     (receipt) => applied(state, receipt, { byApplication: false }),
   );
 }

@@ -192,6 +192,7 @@ export interface NativeReceived {
 /** How to receive. */
 export interface NativeReceiveOptions {
   handshakesOnly: boolean
+  fromLog?: boolean
   only?: Uint8Array
 }
 

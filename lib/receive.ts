@@ -17,11 +17,18 @@ export function copyMessages(messages: unknown): Bytes[] {
   });
 }
 
-/** Receives messages of whichever conversations. */
-export async function receive(scope: Scope, messages: Bytes[]): Promise<Received[]> {
+/**
+ * Receives messages of whichever conversations. `fromLog` is for what a retry reads from the server's log: part of it was
+ * received in its time, and what is too old by now is not told to be lost.
+ */
+export async function receive(
+  scope: Scope,
+  messages: Bytes[],
+  { fromLog = false }: { fromLog?: boolean } = {},
+): Promise<Received[]> {
   if (messages.length === 0) return [];
   const { received } = await scope.receiving(
-    (native) => native.receive(messages, { handshakesOnly: false }),
+    (native) => native.receive(messages, { handshakesOnly: false, fromLog }),
     (receipt) => applied(scope.state, receipt, { byApplication: true }),
   );
   return received;

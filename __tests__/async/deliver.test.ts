@@ -145,6 +145,24 @@ it("gets what a retry catches up with, messages too", async () => {
   expect((await alice.reads("team")).map(({ type }) => type)).toEqual(["ignored", "ignored", "ignored", "ignored"]);
 });
 
+it("is not told that what it had is lost, when the application has gone on while a retry was asking", async () => {
+  const { server, alice, bob, delivered } = await aliceAndBob();
+  const [alices, bobs] = [alice.session.conversation("team"), bob.session.conversation("team")];
+  await bob.says("team", "one");
+  await alice.reads("team");
+  await bobs.updateKeys();
+  server.onFetch = async () => {
+    delete server.onFetch;
+    for (let epochs = 0; epochs < 6; epochs += 1) await bobs.updateKeys();
+    const log = server.log("team").slice();
+    await alice.session.receive(log);
+    return log;
+  };
+  expect(await alices.updateKeys()).toMatchObject({ outcome: "merged" });
+  expect(delivered.filter(({ type }) => type === "message")).toHaveLength(1);
+  expect(delivered.filter(({ type }) => type === "unreadable")).toEqual([]);
+});
+
 it("that throws while a retry catches up leaves the commit unsettled", async () => {
   const { alice, bob, fail } = await aliceAndBob();
   await bob.session.conversation("team").updateKeys();

@@ -174,6 +174,7 @@ impl From<Receipt> for NativeReceipt {
 #[napi(object, object_to_js = false)]
 pub struct NativeReceiveOptions {
     pub handshakes_only: bool,
+    pub from_log: Option<bool>,
     pub only: Option<Uint8Array>,
 }
 
@@ -190,6 +191,7 @@ impl NativeDatabase {
         let messages: Vec<Vec<u8>> = messages.into_iter().map(|message| message.0).collect();
         let options = ReceiveOptions {
             handshakes_only: options.handshakes_only,
+            from_log: options.from_log.unwrap_or(false),
             only: options.only.map(|only| only.0),
         };
         self.step(

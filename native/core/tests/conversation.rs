@@ -256,7 +256,7 @@ fn messages_that_nobody_takes_wait_for_who_does() {
     let late = bob.send("late");
     let options = ReceiveOptions {
         handshakes_only: true,
-        only: None,
+        ..ReceiveOptions::default()
     };
     alice.receive(&[&late]);
     let (first, rest) = commits.split_first().expect("there are seven");

@@ -115,6 +115,8 @@ pub struct Receipt {
     pub settled: Vec<Settled>,
     /// Nobody takes application messages now: those that wait go on waiting, until somebody receives who does.
     pub(crate) handshakes_only: bool,
+    /// What comes is read from the server's log, and part of it perhaps for the second time.
+    pub(crate) from_log: bool,
 }
 
 impl Receipt {
