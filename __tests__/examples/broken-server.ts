@@ -109,4 +109,10 @@ const neglecting: Record<number, (service: DeliveryService) => Partial<DeliveryS
       },
     };
   },
+  13: (service) => ({
+    async sendCommit(client, bundle, claim) {
+      if (inspectMessage(bundle.commit).external) return { status: "abort", reason: "not a member" };
+      return service.sendCommit(client, bundle, claim);
+    },
+  }),
 };

@@ -30,9 +30,9 @@ declare module "electron" {
   };
 
   export const safeStorage: {
-    isEncryptionAvailable(): boolean;
-    encryptString(plainText: string): Buffer;
-    decryptString(encrypted: Buffer): string;
+    isAsyncEncryptionAvailable(): Promise<boolean>;
+    encryptStringAsync(plainText: string): Promise<Buffer>;
+    decryptStringAsync(encrypted: Buffer): Promise<{ result: string; shouldReEncrypt: boolean }>;
     /** Linux only. */
     getSelectedStorageBackend?(): string;
   };

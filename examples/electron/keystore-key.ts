@@ -4,9 +4,9 @@ import { DatabaseKey } from "conclave-mls";
 
 /** What is used of Electron's `safeStorage`, which asks the operating system's keyring. */
 export interface SafeStorage {
-  isEncryptionAvailable(): boolean;
-  encryptString(plainText: string): Buffer;
-  decryptString(encrypted: Buffer): string;
+  isAsyncEncryptionAvailable(): Promise<boolean>;
+  encryptStringAsync(plainText: string): Promise<Buffer>;
+  decryptStringAsync(encrypted: Buffer): Promise<{ result: string; shouldReEncrypt: boolean }>;
   /** On Linux: which keyring it found. */
   getSelectedStorageBackend?(): string;
 }
@@ -19,34 +19,37 @@ export const keystoreIn = (folder: string): string => join(folder, "keystore.db"
  * encrypted with it. Throws when the keyring cannot protect it, and when the key of an existing keystore is gone: a new one would
  * not open it.
  */
-export function keyOf(folder: string, safeStorage: SafeStorage): DatabaseKey {
-  if (!safeStorage.isEncryptionAvailable() || safeStorage.getSelectedStorageBackend?.() === "basic_text") {
+export async function keyOf(folder: string, safeStorage: SafeStorage): Promise<DatabaseKey> {
+  if (!(await safeStorage.isAsyncEncryptionAvailable()) || safeStorage.getSelectedStorageBackend?.() === "basic_text") {
     throw new Error("The system has no keyring to protect the keystore's key. Install or unlock one, and start again.");
   }
   const path = join(folder, "keystore.key");
-  if (existsSync(path)) return unwrapped(readFileSync(path), safeStorage);
+  if (existsSync(path)) return unwrapped(path, safeStorage);
   if (existsSync(keystoreIn(folder))) {
     throw new Error(`${path} is missing, and without it the keystore cannot be opened. Put it back, or begin anew.`);
   }
   const key = DatabaseKey.generate();
-  writeDurably(path, wrapped(key, safeStorage));
+  writeDurably(path, await wrapped(key, safeStorage));
   return key;
 }
 
 // safeStorage takes and gives strings, which JavaScript cannot wipe: these two live until they are collected.
-function wrapped(key: DatabaseKey, safeStorage: SafeStorage): Buffer {
+async function wrapped(key: DatabaseKey, safeStorage: SafeStorage): Promise<Buffer> {
   const bytes = Buffer.from(key.copyBytes().buffer);
   try {
-    return safeStorage.encryptString(bytes.toString("base64"));
+    return await safeStorage.encryptStringAsync(bytes.toString("base64"));
   } finally {
     bytes.fill(0);
   }
 }
 
-function unwrapped(secret: Buffer, safeStorage: SafeStorage): DatabaseKey {
-  const bytes = Buffer.from(safeStorage.decryptString(secret), "base64");
+async function unwrapped(path: string, safeStorage: SafeStorage): Promise<DatabaseKey> {
+  const { result, shouldReEncrypt } = await safeStorage.decryptStringAsync(readFileSync(path));
+  const bytes = Buffer.from(result, "base64");
   try {
-    return DatabaseKey.from(bytes);
+    const key = DatabaseKey.from(bytes);
+    if (shouldReEncrypt) writeDurably(path, await wrapped(key, safeStorage)); // The keyring has a newer key.
+    return key;
   } finally {
     bytes.fill(0);
   }

@@ -45,7 +45,7 @@ export class Messenger {
   /** Works offline, too. Rejects when the key or the keystore cannot be opened; the message is fit for the user. */
   static async open(parts: Parts): Promise<Messenger> {
     const { folder, clientId, service } = parts;
-    using key = keyOf(folder, parts.safeStorage);
+    using key = await keyOf(folder, parts.safeStorage);
     const database = await Database.open(keystoreIn(folder), key);
     const store = new MessageStore(join(folder, "messages.db"));
     const session = await Session.open(database, {

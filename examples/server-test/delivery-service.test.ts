@@ -175,3 +175,18 @@ test("12. hands out each key package once, the oldest first, and the last resort
   const claimed = [await claim(), await claim(), await claim(), await claim()];
   expect(claimed).toEqual([older, newer, lastResort, lastResort]);
 });
+
+test("13. lets join from outside whom the conversation lets join", async () => {
+  const [alice, dave] = [await comes("alice"), await comes("dave")];
+  const { credential } = dave;
+  const options = { credential: alice.credential, members: [await alice.invitationOf(await comes("bob"))] };
+  await alice.session.createConversation("closed", options);
+  await expect(dave.session.joinByExternalCommit("closed", { credential })).rejects.toThrow();
+
+  await alice.opensTeam(await comes("carol"));
+  await dave.session.joinByExternalCommit(TEAM, { credential });
+  await alice.catchesUp();
+  await alice.says("welcome");
+  expect(await dave.reads()).toEqual(["welcome"]);
+  expect(await agree(alice, dave)).toBe(true);
+});

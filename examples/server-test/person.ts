@@ -73,9 +73,18 @@ export class Person {
   }
 
   /** Creates the team with these people, who join it. */
-  async createsTeam(...others: readonly Person[]): Promise<void> {
+  createsTeam(...others: readonly Person[]): Promise<void> {
+    return this.#createsTeam(others, false);
+  }
+
+  /** The same, of a team that others may join from outside. */
+  opensTeam(...others: readonly Person[]): Promise<void> {
+    return this.#createsTeam(others, true);
+  }
+
+  async #createsTeam(others: readonly Person[], externalJoin: boolean): Promise<void> {
     const members = await Promise.all(others.map((other) => this.invitationOf(other)));
-    await this.session.createConversation(TEAM, { credential: this.credential, members });
+    await this.session.createConversation(TEAM, { credential: this.credential, members, externalJoin });
     for (const person of [this, ...others]) await person.catchesUp();
   }
 

@@ -52,9 +52,12 @@ export const ipcMain: typeof Electron.ipcMain = {
 
 /** No secret is kept with this: it turns the bytes around. */
 export const safeStorage: typeof Electron.safeStorage = {
-  isEncryptionAvailable: () => KEYRING !== "none",
-  encryptString: (text) => Buffer.from(text).reverse(),
-  decryptString: (encrypted) => Buffer.from(encrypted).reverse().toString(),
+  isAsyncEncryptionAvailable: async () => KEYRING !== "none",
+  encryptStringAsync: async (text) => Buffer.from(text).reverse(),
+  decryptStringAsync: async (encrypted) => ({
+    result: Buffer.from(encrypted).reverse().toString(),
+    shouldReEncrypt: false,
+  }),
   getSelectedStorageBackend: () => KEYRING ?? "gnome_libsecret",
 };
 
