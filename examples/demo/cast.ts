@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { EmbeddedDeliveryService, type LoopbackServer, serveOnLoopback } from "conclave-mls/delivery-service";
+import { Ambush } from "./ambush.js";
 import { PersonProcess } from "./person-process.js";
 
 /** Everybody who takes part: people in processes of their own, and the delivery service between them in this one. */
@@ -9,20 +10,27 @@ export class Cast {
   /** Where the keystores and the delivery service's database are. */
   readonly folder: string;
   readonly service: EmbeddedDeliveryService;
+  readonly ambush: Ambush;
   readonly alice: PersonProcess;
   readonly bob: PersonProcess;
   readonly carol: PersonProcess;
+  readonly dave: PersonProcess;
+  readonly eve: PersonProcess;
   readonly everybody: readonly PersonProcess[];
   readonly #server: LoopbackServer;
 
-  private constructor(folder: string, service: EmbeddedDeliveryService, server: LoopbackServer) {
+  private constructor(folder: string, service: EmbeddedDeliveryService, ambush: Ambush, server: LoopbackServer) {
     this.folder = folder;
     this.service = service;
+    this.ambush = ambush;
     this.#server = server;
-    this.alice = new PersonProcess("alice", folder, server.url);
-    this.bob = new PersonProcess("bob", folder, server.url);
-    this.carol = new PersonProcess("carol", folder, server.url);
-    this.everybody = [this.alice, this.bob, this.carol];
+    const person = (name: string): PersonProcess => new PersonProcess(name, folder, server.url);
+    this.alice = person("alice");
+    this.bob = person("bob");
+    this.carol = person("carol");
+    this.dave = person("dave");
+    this.eve = person("eve");
+    this.everybody = [this.alice, this.bob, this.carol, this.dave, this.eve];
   }
 
   /** Starts everything, in a temporary folder that only this user can read. The signal ends all processes at once. */
@@ -30,7 +38,8 @@ export class Cast {
     const folder = await mkdtemp(join(tmpdir(), "conclave-demo-"));
     try {
       const service = await EmbeddedDeliveryService.open(join(folder, "delivery-service.db"));
-      const cast = new Cast(folder, service, await serveOnLoopback(service));
+      const ambush = new Ambush(service);
+      const cast = new Cast(folder, service, ambush, await serveOnLoopback(ambush.service));
       const interrupt = (): void => cast.#end("The demo was interrupted.");
       signal.addEventListener("abort", interrupt);
       if (signal.aborted) interrupt();
@@ -42,10 +51,10 @@ export class Cast {
   }
 
   /** Lets everybody close their things and go, and closes the delivery service. Answers how the processes ended. */
-  async leave(): Promise<Record<string, string>> {
-    const exits = await Promise.all(this.everybody.map(async (person) => [person.name, await person.leave()] as const));
+  async leave(): Promise<Record<string, readonly string[]>> {
+    await Promise.all(this.everybody.map((person) => person.leave()));
     await this.#closeService();
-    return Object.fromEntries(exits);
+    return Object.fromEntries(this.everybody.map(({ name, exits }) => [name, exits]));
   }
 
   /** Ends what has not ended by itself, and deletes the folder unless it is to be kept. */

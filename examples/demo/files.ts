@@ -5,9 +5,10 @@ import type { FileOnDisk } from "./record.js";
 /** What is in a folder, read from outside like a thief would: how large each file is, and whether it gives away the text. */
 export async function filesIn(folder: string, lines: readonly string[]): Promise<FileOnDisk[]> {
   const telling = tellingOf(lines);
-  const names = (await readdir(folder)).sort();
+  const entries = await readdir(folder, { withFileTypes: true });
+  const names = entries.filter((entry) => entry.isFile()).map(({ name }) => name);
   return Promise.all(
-    names.map(async (name) => {
+    names.sort().map(async (name) => {
       const content = await readFile(join(folder, name));
       const readableLines = telling.filter((line) => content.includes(line)).length;
       return { name, bytes: content.length, readableLines };

@@ -5,21 +5,20 @@ import type { MlsTransport, SendContext } from "conclave-mls";
  * both stand at closed gates have made commits for the same epoch, and only one of the two can be accepted.
  */
 export class Gate {
-  /** How often the answer to a commit was "retry". */
-  retries = 0;
   readonly transport: MlsTransport;
   #arrive: (context: SendContext) => void = () => {};
   #open: () => void = () => {};
   #opened: Promise<void> = Promise.resolve();
 
-  constructor(behind: MlsTransport) {
+  /** `onRetry` is called when the answer to a commit is "retry". */
+  constructor(behind: MlsTransport, onRetry: () => void) {
     this.transport = {
       ...behind,
       sendCommitBundle: async (bundle, context) => {
         this.#arrive(context);
         await this.#opened;
         const answer = await behind.sendCommitBundle(bundle, context);
-        if (answer.status === "retry") this.retries += 1;
+        if (answer.status === "retry") onRetry();
         return answer;
       },
     };

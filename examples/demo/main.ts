@@ -1,16 +1,22 @@
 /**
- * Three people talk to each other, end-to-end encrypted: `npm run demo -- [file] [--keep]`. Each is a process with an encrypted
- * keystore of its own, and what they say are the lines of a text. `story.ts` tells what happens, `person.ts` is one of the three.
+ * Five people talk to each other, end-to-end encrypted: `npm run demo -- [text] [--file PATH] [--report PATH] [--keep]`. Each is a
+ * process with an encrypted keystore of its own, and what they say are the lines of a text. `story.ts` tells what happens,
+ * `person.ts` is one of the five.
  */
+import { writeFile } from "node:fs/promises";
 import { constants } from "node:os";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
-import { understand } from "./arguments.js";
+import { type Arguments, understand } from "./arguments.js";
 import { Cast } from "./cast.js";
+import { longEnough } from "./parts.js";
+import { makeFile, sendable } from "./payload.js";
 import { Progress } from "./progress.js";
+import { Refusal, writable } from "./refusal.js";
+import { report } from "./report.js";
 import { play } from "./story.js";
 import { summary } from "./table.js";
-import { longEnough, readLines, Refusal } from "./text.js";
+import { readLines } from "./text.js";
 import { exitCode, verdict } from "./verdict.js";
 
 // As seen from dist/programs/examples/demo, where this file is compiled to.
@@ -23,11 +29,13 @@ process.exitCode = await main();
 
 async function main(): Promise<number> {
   try {
-    const { file = DEFAULT_TEXT, keep } = understand(process.argv.slice(2));
-    const lines = await readLines(file);
-    const said = longEnough(lines);
-    console.log(`Text: ${basename(file)}, of which ${said.length} lines are said`);
-    return await perform(said, { keep });
+    const given = understand(process.argv.slice(2));
+    const text = given.text ?? DEFAULT_TEXT;
+    const lines = await readLines(text);
+    if (given.file !== undefined) await sendable(given.file);
+    await writable(given.report);
+    console.log(`Text: ${basename(text)}, of which ${longEnough(lines).length} lines are said`);
+    return await perform(basename(text), lines, given);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     console.error(error.message);
@@ -35,14 +43,17 @@ async function main(): Promise<number> {
   }
 }
 
-async function perform(lines: readonly string[], { keep }: { keep: boolean }): Promise<number> {
+async function perform(text: string, lines: readonly string[], given: Arguments): Promise<number> {
   const cast = await Cast.gather(interruption.signal);
   try {
     const processes = cast.everybody.map(({ name, id }) => `${name} ${String(id)}`).join(", ");
     console.log(`Processes: ${processes}, the delivery service ${process.pid}\n`);
-    const record = await play(cast, lines, new Progress(process.stdout, lines.length));
+    const file = given.file ?? (await makeFile(cast.folder));
+    const record = await play(cast, lines, file, new Progress(process.stdout));
     const checks = verdict(record);
     console.log(`\n${summary(record, checks)}\n`);
+    await writeFile(given.report, report(record, checks, text));
+    console.log(`A picture of it, for the browser: ${given.report}`);
     console.log(exitCode(checks) === 0 ? "Everything is as it must be." : "Not everything is as it must be.");
     return exitCode(checks);
   } catch (error) {
@@ -54,8 +65,8 @@ async function perform(lines: readonly string[], { keep }: { keep: boolean }): P
     console.error(`\nInterrupted by ${signal}.`);
     return 128 + constants.signals[signal];
   } finally {
-    await cast.clearAway({ keep });
-    if (keep)
-      console.log(`Kept in ${cast.folder}. Nobody can open the keystores: their keys are gone with the processes.`);
+    await cast.clearAway({ keep: given.keep });
+    if (given.keep)
+      console.log(`Kept in ${cast.folder}. Nobody can open the keystores: their keys are gone with the demo.`);
   }
 }

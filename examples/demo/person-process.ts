@@ -1,37 +1,44 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import type { Commands, Reply, Request } from "./protocol.js";
+import { DatabaseKey } from "conclave-mls";
+import type { Commands, Introduction, Reading, Reply, Request } from "./protocol.js";
 
 /** So long may somebody who was asked something give no sign of life, in milliseconds. */
 const LONGEST_SILENCE = 60_000;
 
-/** A person's process, as the story sees it. */
+/** A person as the story sees them: a process, and after a crash another one on the same files. */
 export class PersonProcess {
   readonly name: string;
-  readonly id: number | undefined;
-  /** Resolves when the process is gone: "code 0" if all went well, else another code or a signal. */
-  readonly ended: Promise<string>;
-  /** Called with every new number of lines that the person has read. */
-  onRead: (lines: number) => void = () => {};
-  readonly #child: ChildProcess;
+  /** How the processes of this person ended so far, in turn: "code 0", or another code or a signal. */
+  readonly exits: string[] = [];
+  /** Called with every new amount that the person has read. */
+  onRead: (reading: Reading) => void = () => {};
+  readonly #folder: string;
+  readonly #introduction: Introduction;
   readonly #asked = new Map<number, Asked>();
+  #process: ChildProcess;
+  #ended: Promise<unknown>;
   #lastId = 0;
   #over: Error | undefined;
+  #final = false;
   #alarm: NodeJS.Timeout | undefined;
 
-  /** The url goes by the environment: everybody on this machine can see the arguments of a process. */
   constructor(name: string, folder: string, url: string) {
     this.name = name;
-    const program = fileURLToPath(new URL("person.js", import.meta.url));
-    const env = { ...process.env, DELIVERY_SERVICE: url };
-    this.#child = fork(program, [name, folder], { env, serialization: "advanced" });
-    this.id = this.#child.pid;
-    this.#child.on("message", (reply: Reply) => this.#take(reply));
-    this.ended = new Promise((resolve) => {
-      this.#child.once("error", (error) => resolve(error.message));
-      this.#child.once("exit", (code, signal) => resolve(code === null ? `signal ${String(signal)}` : `code ${code}`));
-    });
-    void this.ended.then((how) => this.#end(new Error(`${name}'s process ended too early: ${how}.`)));
+    this.#folder = folder;
+    using key = DatabaseKey.generate();
+    this.#introduction = { url, key: key.copyBytes() };
+    [this.#process, this.#ended] = this.#start();
+  }
+
+  /** The id of the process, if it could be started. */
+  get id(): number | undefined {
+    return this.#process.pid;
+  }
+
+  /** Resolves when the process is gone. */
+  get ended(): Promise<unknown> {
+    return this.#ended;
   }
 
   /** Asks this person to do something, and resolves with the answer. Rejects when they fail, fall silent or die. */
@@ -41,29 +48,61 @@ export class PersonProcess {
     const request: Request = { id: ++this.#lastId, command, args };
     return new Promise((resolve, reject) => {
       this.#asked.set(request.id, { command, resolve, reject });
-      this.#child.send(request);
+      this.#process.send(request);
       this.#watch();
     });
   }
 
-  /** Asks this person to close everything, and resolves with how the process ended. */
-  async leave(): Promise<string> {
+  /** Asks this person to close everything, and resolves when the process has ended. */
+  async leave(): Promise<void> {
     await this.ask("leave");
-    this.#child.disconnect();
+    this.#process.disconnect();
     this.#alarm = setTimeout(() => this.kill(new Error(`${this.name}'s process does not end.`)), LONGEST_SILENCE);
-    return this.ended;
+    await this.#ended;
   }
 
-  /** Ends the process at once; whoever waits for an answer gets this reason. */
+  /** Kills the process in the middle of whatever it does, with SIGKILL. What it was asked rejects. */
+  crash(): Promise<unknown> {
+    this.#end(new Error(`${this.name}'s process was killed.`));
+    this.#process.kill("SIGKILL");
+    return this.#ended;
+  }
+
+  /** Starts another process on what the one that crashed has left. */
+  startAnew(): void {
+    if (this.#final) return;
+    this.#over = undefined;
+    [this.#process, this.#ended] = this.#start();
+  }
+
+  /** Ends the process at once, for good; whoever waits for an answer gets this reason. */
   kill(reason: Error): void {
+    this.#final = true;
+    this.#introduction.key.fill(0);
     this.#end(reason);
-    this.#child.kill("SIGKILL");
+    this.#process.kill("SIGKILL");
+  }
+
+  #start(): [ChildProcess, Promise<unknown>] {
+    const program = fileURLToPath(new URL("person.js", import.meta.url));
+    const child = fork(program, [this.name, this.#folder], { serialization: "advanced" });
+    child.on("message", (reply: Reply) => this.#take(reply));
+    const exit = new Promise<string>((resolve) => {
+      child.once("error", (error) => resolve(error.message));
+      child.once("exit", (code, signal) => resolve(code === null ? `signal ${String(signal)}` : `code ${code}`));
+    });
+    const ended = exit.then((how) => {
+      this.exits.push(how);
+      this.#end(new Error(`${this.name}'s process ended too early: ${how}.`));
+    });
+    child.send(this.#introduction);
+    return [child, ended];
   }
 
   #take(reply: Reply): void {
-    if ("read" in reply) {
+    if ("lines" in reply) {
       this.#watch();
-      this.onRead(reply.read);
+      this.onRead(reply);
       return;
     }
     const asked = this.#asked.get(reply.id);

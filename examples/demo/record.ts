@@ -1,15 +1,22 @@
 import type { Id } from "conclave-mls";
 
-/** Everything that happened in one demo, as plain data: what the verdict is found from, and what the table shows. */
+/** Everything that happened in one demo, as plain data: what the verdict is found from, and what table and report show. */
 export interface DemoRecord {
   readonly acts: readonly Act[];
   readonly conflict: readonly KeyUpdate[];
-  /** The message ids of all lines as the delivery service put them in order. */
+  readonly kill: Kill;
+  readonly file: FileCrossing;
+  /** The message ids of everything that was sent to the group, as the delivery service put it in order. */
   readonly order: readonly Id[];
   readonly reports: readonly PersonReport[];
-  readonly afterRemoval: ReadingAttempt;
-  /** How each process ended: "code 0". */
-  readonly exits: Readonly<Record<string, string>>;
+  /** What those who joined later could do with what was said before, in the order in which they joined. */
+  readonly beforeJoining: readonly ReadingAttempt[];
+  readonly afterRemoval: ReadingAttempt & {
+    /** What became of a message that they tried to write: an error code, or "encrypted". */
+    readonly writing: string;
+  };
+  /** How the processes of each person ended, in turn: "code 0", or a signal. */
+  readonly exits: Readonly<Record<string, readonly string[]>>;
   readonly files: readonly FileOnDisk[];
 }
 
@@ -48,14 +55,50 @@ export interface KeyUpdate {
   readonly attempts: number;
 }
 
+/** A process that was ended with SIGKILL while its person was sending and receiving, and the one that went on. */
+export interface Kill {
+  readonly name: string;
+  /** The title of the act in which it happened. */
+  readonly act: string;
+  /** The line that the delivery service had taken, and to which the process never got the answer. */
+  readonly unanswered: Id;
+  /** How many messages waited for this person then, delivered or not, whose acknowledgement had not arrived. */
+  readonly unacknowledged: number;
+  /** The process that was killed, and the one after it. */
+  readonly processes: readonly [killed: number, next: number];
+  /** From the kill until the next process had opened the keystore. */
+  readonly secondsAway: number;
+}
+
+/** A file on its way through the group, in chunks. */
+export interface FileCrossing extends FileDigest {
+  readonly by: string;
+  /** The title of the act in which it happened. */
+  readonly act: string;
+  /** The messages that carried it: what it is, and each chunk. */
+  readonly messageIds: readonly Id[];
+  /** What came out at the other sides. */
+  readonly received: readonly (FileDigest & { readonly by: string })[];
+}
+
+/** What tells whether two files are the same. */
+export interface FileDigest {
+  readonly name: string;
+  readonly bytes: number;
+  /** In hex, computed where the file is, not taken from a message. */
+  readonly sha256: string;
+}
+
 /** What a person has to show in the end. */
 export interface PersonReport {
   readonly name: string;
   readonly process: number;
   /** The message list, own lines included, in the order of display. */
   readonly list: readonly Line[];
-  /** How many lines came a second time. */
+  /** How many messages were delivered to a list that had them already: only a kill between list and keystore explains one. */
   readonly again: number;
+  /** How many messages came to this process once more and were recognised, after a kill or when a retry read the log again. */
+  readonly repeats: number;
   /** What arrived and was neither read nor ordinary, in words. */
   readonly trouble: readonly string[];
   /** The epochs that this person went through. */
@@ -67,20 +110,20 @@ export interface PersonReport {
 /** What began an epoch: names of people. */
 export interface EpochChange {
   readonly epoch: bigint;
+  /** How this person came to the epoch: as its founder, by a Welcome, by an external commit, or as a member already. */
+  readonly cause: "created" | "welcome" | "external" | "member";
   readonly added: readonly string[];
   readonly removed: readonly string[];
   readonly updated: readonly string[];
 }
 
-/** What came of the attempts of somebody who was removed. */
+/** What came of the attempt to read what was said while somebody was not in the group. */
 export interface ReadingAttempt {
   readonly name: string;
-  /** How many messages the delivery service handed out to them. */
+  /** How many of the messages the delivery service handed out to them. */
   readonly fetched: number;
   /** What became of each message that they were given all the same, in words. */
   readonly results: readonly string[];
-  /** What became of a message that they tried to write: an error code, or "encrypted". */
-  readonly writing: string;
 }
 
 /** A file that the demo left, when all processes had ended. */

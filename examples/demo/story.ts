@@ -1,91 +1,190 @@
-import { createHash } from "node:crypto";
 import { inspectMessage } from "conclave-mls";
 import type { Cast } from "./cast.js";
+import { digestOf } from "./file-chunks.js";
 import { filesIn } from "./files.js";
+import { messageIdOf } from "./message-list.js";
+import { inParts } from "./parts.js";
 import type { PersonProcess } from "./person-process.js";
 import type { Progress } from "./progress.js";
-import { GROUP } from "./protocol.js";
-import type { Act, DemoRecord, KeyUpdate, Line } from "./record.js";
+import { type Cue, GROUP } from "./protocol.js";
+import type { Act, DemoRecord, FileCrossing, Kill, KeyUpdate, Line, ReadingAttempt } from "./record.js";
 
-/** Plays the whole story with these lines. Afterwards everybody has gone, and only their files are left. */
-export async function play(cast: Cast, lines: readonly string[], progress: Progress): Promise<DemoRecord> {
-  const { alice, bob, carol, everybody } = cast;
-  const [first, second, third] = inThree(lines);
-  const story = new Story(progress);
+/**
+ * Plays the whole story with these lines and the file at that path. Afterwards everybody has gone, and only their files are left.
+ */
+export async function play(
+  cast: Cast,
+  lines: readonly string[],
+  path: string,
+  progress: Progress,
+): Promise<DemoRecord> {
+  const { alice, bob, carol, dave, eve, everybody } = cast;
+  const parts = inParts(lines);
+  const story = new Story(cast, progress);
+  const [three, two] = [
+    [alice, bob, carol],
+    [alice, bob],
+  ];
 
-  await story.act("alice creates a group with bob and carol", { for: everybody, epoch: 1n }, async () => {
-    await Promise.all(everybody.map((person) => person.ask("publishKeyPackages")));
+  await story.act("alice creates a group with bob and carol", { for: three, epoch: 1n }, async () => {
+    await Promise.all(everybody.filter((person) => person !== dave).map((person) => person.ask("publishKeyPackages")));
     await alice.ask("createGroup", ["bob", "carol"]);
   });
 
-  await story.act("they speak in turns", { for: everybody, epoch: 1n }, () => story.inTurns(first, everybody));
+  await story.act("they speak in turns", { for: three, epoch: 1n }, () => story.inTurns(parts.inTurns, three));
 
   let conflict: KeyUpdate[] = [];
-  await story.act("all at once; bob and carol change the group", { for: everybody, epoch: 3n }, async () => {
-    [conflict] = await Promise.all([updateKeysAtTheSameMoment(bob, carol), story.atOnce(second, everybody)]);
+  await story.act("all at once; bob and carol change the group", { for: three, epoch: 3n }, async () => {
+    const said = story.atOnce(parts.whileTheGroupChanges, three);
+    [conflict] = await Promise.all([updateKeysAtTheSameMoment(bob, carol), said]);
   });
 
-  await story.act("alice removes carol", { for: everybody, epoch: 4n }, () => alice.ask("remove", "carol"));
+  const killing = "all at once; bob is killed, and comes back";
+  const kill = await story.act(killing, { for: three, epoch: 3n }, () =>
+    story.atOnceWithAKill(parts.whileBobIsKilled, bob, [alice, carol]),
+  );
 
-  await story.act("alice and bob go on", { for: [alice, bob], epoch: 4n }, () => story.inTurns(third, [alice, bob]));
-  const afterRemoval = await carol.ask("tryToTakePart", await messagesSince(4n, cast));
+  const crossing = "alice sends a file";
+  const file = await story.act(crossing, { for: three, epoch: 3n }, () => story.sendFile(path, alice, [bob, carol]));
 
-  const order = (await messagesSince(0n, cast)).map((bytes) => createHash("sha256").update(bytes).digest("hex"));
+  await story.act("alice removes carol", { for: three, epoch: 4n }, () => alice.ask("remove", "carol"));
+  await story.act("alice and bob go on", { for: two, epoch: 4n }, () => story.inTurns(parts.withoutCarol, two));
+
+  const beforeDave = await messagesSince(0n, cast);
+  await story.act("dave joins from outside", { for: [...two, dave], epoch: 5n }, () => dave.ask("joinFromOutside"));
+  const four = [...two, dave, eve];
+  await story.act("dave reads along and speaks", { for: [...two, dave], epoch: 5n }, () =>
+    story.inTurns(parts.withDave, [...two, dave]),
+  );
+
+  const beforeEve = await messagesSince(0n, cast);
+  await story.act("dave invites eve", { for: four, epoch: 6n }, () => dave.ask("invite", "eve"));
+  await story.act("all four speak", { for: four, epoch: 6n }, () => story.inTurns(parts.withEve, four));
+
+  const beforeJoining: ReadingAttempt[] = [
+    await dave.ask("tryToRead", beforeDave),
+    await eve.ask("tryToRead", beforeEve),
+  ];
+  const afterRemoval = {
+    ...(await carol.ask("tryToRead", await messagesSince(4n, cast))),
+    writing: await carol.ask("tryToWrite"),
+  };
+  const order = (await messagesSince(0n, cast)).map(messageIdOf);
   const reports = await Promise.all(everybody.map((person) => person.ask("report")));
   const exits = await cast.leave();
   const files = await filesIn(cast.folder, lines);
-  return { acts: story.acts, conflict, order, reports, afterRemoval, exits, files };
+  return {
+    acts: story.acts,
+    conflict,
+    kill: { ...kill, act: killing },
+    file: { ...file, act: crossing },
+    order,
+    reports,
+    beforeJoining,
+    afterRemoval,
+    exits,
+    files,
+  };
 }
 
 /** What has been played so far. */
 class Story {
   readonly acts: Act[] = [];
+  readonly #cast: Cast;
   readonly #progress: Progress;
+  /** How many lines were said to each person before this act. */
+  readonly #heard = new Map<PersonProcess, number>();
   #said: Line[] = [];
-  #linesBefore = 0;
 
-  constructor(progress: Progress) {
+  constructor(cast: Cast, progress: Progress) {
+    this.#cast = cast;
     this.#progress = progress;
   }
 
   /** Plays a scene, and waits until those for whom it is have read every line and see the group in that epoch. */
-  async act(
+  async act<R>(
     title: string,
     goal: { for: readonly PersonProcess[]; epoch: bigint },
-    scene: () => Promise<void>,
-  ): Promise<void> {
+    scene: () => Promise<R>,
+  ): Promise<R> {
     this.#progress.begin(title, goal.for);
     const start = performance.now();
     this.#said = [];
-    await scene();
-    const lines = this.#linesBefore + this.#said.length;
-    const standings = await Promise.all(goal.for.map((person) => person.ask("reached", { lines, epoch: goal.epoch })));
-    const act = { title, seconds: (performance.now() - start) / 1000, said: this.#said, standings };
-    this.#linesBefore = lines;
+    const result = await scene();
+    const standings = await this.#everythingRead(goal.for, goal.epoch);
+    const act = { title, seconds: secondsSince(start), said: this.#said, standings };
+    for (const person of goal.for) this.#heard.set(person, this.#linesFor(person));
     this.acts.push(act);
     this.#progress.end(act);
+    return result;
   }
 
   /** One line each, and the next when everybody has read it. */
-  async inTurns(lines: readonly string[], people: readonly PersonProcess[]): Promise<void> {
-    for (const [place, line] of lines.entries()) {
+  async inTurns(cues: readonly Cue[], people: readonly PersonProcess[]): Promise<void> {
+    for (const [place, cue] of cues.entries()) {
       const speaker = people[place % people.length];
       if (speaker === undefined) return;
-      this.#said.push(...(await speaker.ask("say", [line])));
-      const read = this.#linesBefore + this.#said.length;
-      await Promise.all(people.map((person) => person.ask("reached", { lines: read })));
+      this.#said.push(...(await speaker.ask("say", [cue])));
+      await this.#everythingRead(people);
     }
   }
 
-  /** Everybody says every third line, as fast as they can. */
-  async atOnce(lines: readonly string[], people: readonly PersonProcess[]): Promise<void> {
-    const said = people.map((person, place) =>
-      person.ask(
-        "say",
-        lines.filter((_, index) => index % people.length === place),
-      ),
-    );
+  /** Everybody says a share of the lines, as fast as they can. */
+  async atOnce(cues: readonly Cue[], people: readonly PersonProcess[]): Promise<void> {
+    const said = people.map((person, place) => person.ask("say", share(cues, place, people.length)));
     this.#said.push(...(await Promise.all(said)).flat());
+  }
+
+  /**
+   * The same; but in the middle of it one of them is killed, and started anew while the others speak on. Asked once more to say the
+   * same, the new process says what is left, and sends again what may not have arrived.
+   */
+  async atOnceWithAKill(
+    cues: readonly Cue[],
+    victim: PersonProcess,
+    others: readonly PersonProcess[],
+  ): Promise<Omit<Kill, "act">> {
+    const mine = share(cues, others.length, others.length + 1);
+    const theirs = others.map((person, place) => person.ask("say", share(cues, place, others.length + 1)));
+    const [kill, ...said] = await Promise.all([this.#killInTheMiddle(mine, victim), ...theirs]);
+    this.#said.push(...said.flat(), ...(await victim.ask("say", mine)));
+    return kill;
+  }
+
+  async #killInTheMiddle(cues: readonly Cue[], victim: PersonProcess): Promise<Omit<Kill, "act">> {
+    const killed = victim.id ?? 0;
+    const moment = await Promise.race([
+      this.#cast.ambush.lieInWaitFor(victim, cues.length),
+      victim.ask("say", cues).then(() => Promise.reject(new Error(`${victim.name} got away.`))),
+    ]);
+    const start = performance.now();
+    await victim.ended;
+    victim.startAnew();
+    await victim.ask("reached", { lines: 0 });
+    return { ...moment, processes: [killed, victim.id ?? 0], secondsAway: secondsSince(start) };
+  }
+
+  /** One sends a file, and the others receive it. */
+  async sendFile(
+    path: string,
+    sender: PersonProcess,
+    readers: readonly PersonProcess[],
+  ): Promise<Omit<FileCrossing, "act">> {
+    const file = await digestOf(path);
+    this.#progress.expectFile(file, readers);
+    const [{ messageIds }, ...received] = await Promise.all([
+      sender.ask("sendFile", path),
+      ...readers.map(async (reader) => ({ by: reader.name, ...(await reader.ask("fileArrived")) })),
+    ]);
+    return { ...file, by: sender.name, messageIds, received };
+  }
+
+  #everythingRead(people: readonly PersonProcess[], epoch = 0n) {
+    return Promise.all(people.map((person) => person.ask("reached", { lines: this.#linesFor(person), epoch })));
+  }
+
+  #linesFor(person: PersonProcess): number {
+    return (this.#heard.get(person) ?? 0) + this.#said.length;
   }
 }
 
@@ -114,7 +213,10 @@ async function messagesSince(epoch: bigint, { service, alice }: Cast): Promise<U
   }
 }
 
-function inThree(lines: readonly string[]): [string[], string[], string[]] {
-  const part = Math.ceil(lines.length / 3);
-  return [lines.slice(0, part), lines.slice(part, 2 * part), lines.slice(2 * part)];
+function share(cues: readonly Cue[], place: number, people: number): Cue[] {
+  return cues.filter((_, index) => index % people === place);
+}
+
+function secondsSince(start: number): number {
+  return (performance.now() - start) / 1000;
 }

@@ -1,4 +1,4 @@
-import type { Act, DemoRecord, PersonReport } from "./record.js";
+import type { Act, DemoRecord, PersonReport, ReadingAttempt } from "./record.js";
 import type { Check } from "./verdict.js";
 
 /** One line on an act that is over: its title, the epoch in the end, how many lines were said, and how long it took. */
@@ -8,12 +8,53 @@ export function describeAct({ title, seconds, said, standings }: Act): string {
   return `  ${title.padEnd(46)}epoch ${String(epoch).padEnd(4)}${lines.padStart(12)}${seconds.toFixed(2).padStart(9)} s`;
 }
 
-/** What came of it all: a row for each person, what the two commits and the removed person met with, and the verdict. */
+/** What came of it all: a row for each person, what was remarkable, and the verdict. */
 export function summary(record: DemoRecord, checks: readonly Check[]): string {
-  return [people(record), ...conflict(record), afterRemoval(record), "", ...checks.flatMap(inLines)].join("\n");
+  const events = remarkable(record).map((sentence) => `  ${sentence}`);
+  return [people(record), "", ...events, "", ...checks.flatMap(inLines)].join("\n");
 }
 
-function people({ reports, order, acts, files }: DemoRecord): string {
+/** What happened besides that everybody spoke and read, in sentences. */
+export function remarkable({ conflict, kill, file, beforeJoining, afterRemoval, reports }: DemoRecord): string[] {
+  const { processes, unacknowledged, secondsAway } = kill;
+  const victim = reports.find(({ name }) => name === kill.name);
+  const same = file.received.filter(({ sha256 }) => sha256 === file.sha256).map(({ by }) => by);
+  return [
+    ...conflict.map(
+      ({ by, madeFor, epoch, attempts }) =>
+        `${by}'s commit was made for epoch ${madeFor}, and accepted in attempt ${attempts}: it began epoch ${epoch}.`,
+    ),
+    `${kill.name}'s process ${processes[0]} was killed with ${unacknowledged} messages unacknowledged, and process ` +
+      `${processes[1]} went on after ${secondsAway.toFixed(2)} s: ${victim?.repeats ?? 0} of these it knew already.`,
+    `${file.name}, ${inMebibytes(file.bytes)}, crossed in ${file.messageIds.length - 1} chunks; ` +
+      `SHA-256 ${file.sha256.slice(0, 16)}… also for ${same.join(" and ") || "nobody"}.`,
+    ...beforeJoining.map((attempt) => inVain(attempt, "From before the joining")),
+    inVain(afterRemoval, "After the removal"),
+  ];
+}
+
+function inVain({ name, fetched, results }: ReadingAttempt, when: string): string {
+  const read = results.filter((result) => result === "message").length;
+  return `${when} the server gave ${name} ${fetched} messages. Handed ${results.length} all the same, ${name} could read ${read}.`;
+}
+
+/** A size for people. */
+export function inMebibytes(bytes: number): string {
+  return `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
+}
+
+/** "removed", or the epoch in which this person was last seen. */
+export function lastEpoch({ name }: PersonReport, acts: readonly Act[]): string {
+  const last = acts.flatMap(({ standings }) => standings.filter((standing) => standing.name === name)).at(-1);
+  return last?.authenticator === undefined ? "removed" : String(last.epoch);
+}
+
+/** How many lines were said in all. */
+export function linesSaid(acts: readonly Act[]): number {
+  return acts.reduce((sum, { said }) => sum + said.length, 0);
+}
+
+function people({ reports, acts, files }: DemoRecord): string {
   const head = ["", "process", "said", "read", "last epoch", "told to retry", "keystore"];
   const rows = reports.map((report) => {
     const said = report.list.filter(({ by }) => by === report.name).length;
@@ -22,30 +63,13 @@ function people({ reports, order, acts, files }: DemoRecord): string {
       report.name,
       String(report.process),
       String(said),
-      `${report.list.length} of ${order.length}`,
+      `${report.list.length} of ${linesSaid(acts)}`,
       lastEpoch(report, acts),
       report.retries === 0 ? "" : `${report.retries} ×`,
       `${Math.ceil((file?.bytes ?? 0) / 1024)} KiB`,
     ];
   });
   return aligned([head, ...rows]);
-}
-
-function lastEpoch({ name }: PersonReport, acts: readonly Act[]): string {
-  const last = acts.flatMap(({ standings }) => standings.filter((standing) => standing.name === name)).at(-1);
-  return last?.authenticator === undefined ? "removed" : String(last.epoch);
-}
-
-function conflict({ conflict: commits }: DemoRecord): string[] {
-  return commits.map(
-    ({ by, madeFor, epoch, attempts }) =>
-      `  ${by}'s commit was made for epoch ${madeFor}, and accepted in attempt ${attempts}: it began epoch ${epoch}.`,
-  );
-}
-
-function afterRemoval({ afterRemoval: { name, fetched, results } }: DemoRecord): string {
-  const read = results.filter((result) => result === "message").length;
-  return `  After the removal the server gave ${name} ${fetched} messages. Handed ${results.length} all the same, ${name} could read ${read}.`;
 }
 
 function inLines({ what, complaints }: Check): string[] {

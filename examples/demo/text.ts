@@ -1,39 +1,15 @@
-import { readFile, stat } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { inspect } from "node:util";
-
-/** Why the demo is not played, in a sentence for the person who started it. */
-export class Refusal extends Error {}
+import { readable, Refusal } from "./refusal.js";
 
 /** The largest text, in bytes. */
 const LARGEST = 4 * 1024 * 1024;
 /** The most lines: the server and each reader store every line durably. */
 const MOST_LINES = 10_000;
-/** So many lines let everybody say something in each part of the story: three, three and two people. */
-const FEWEST_LINES = 8;
-
 /** The lines of a UTF-8 text file. Throws `Refusal`. */
 export async function readLines(path: string): Promise<string[]> {
-  return linesOf(await contentOf(path), inspect(path));
-}
-
-/** A text that is too short for the story is said again and again. */
-export function longEnough(lines: readonly string[]): string[] {
-  const said = [...lines];
-  while (said.length < FEWEST_LINES) said.push(...lines);
-  return said;
-}
-
-async function contentOf(path: string): Promise<Buffer> {
-  try {
-    const { size, isFile } = await stat(path).then((found) => ({ size: found.size, isFile: found.isFile() }));
-    if (!isFile) throw new Refusal(`${inspect(path)} is no file. Give the demo a text file.`);
-    if (size > LARGEST) throw new Refusal(`${inspect(path)} is larger than 4 MiB. Give the demo a shorter text.`);
-    return await readFile(path);
-  } catch (error) {
-    if (error instanceof Refusal || !(error instanceof Error)) throw error;
-    const reason = "code" in error && error.code === "ENOENT" ? "there is no such file" : error.message;
-    throw new Refusal(`${inspect(path)} cannot be read: ${reason}.`);
-  }
+  await readable(path, { largest: LARGEST, what: "text" });
+  return linesOf(await readFile(path), inspect(path));
 }
 
 function linesOf(content: Buffer, name: string): string[] {

@@ -1,4 +1,4 @@
-import type { Act, DemoRecord, EpochChange, Line } from "./record.js";
+import type { Act, DemoRecord, EpochChange, Line, PersonReport } from "./record.js";
 
 /** Something that must be, and what spoke against it: nothing if it is so. */
 export interface Check {
@@ -19,10 +19,16 @@ export function verdict(record: DemoRecord): Check[] {
       "bob and carol made commits for the same epoch: one was told to retry, both took effect",
       bothChanged(record),
     ),
+    check("bob was killed while he sent and received, and went on with nothing lost or twice", survivedTheKill(record)),
+    check("the file arrived in chunks, with the SHA-256 that it had", fileArrived(record)),
     check("carol was removed, and can read and write nothing after it", removedIsOut(record)),
+    check(
+      "dave joined by an external commit, eve by a Welcome after him: they read from there on, and nothing from before",
+      newcomersBegan(record),
+    ),
     check("nothing was rejected, lost, kept waiting or delivered twice", noTrouble(record)),
     check("no file has a line of the text in it", nothingReadable(record)),
-    check("every process ended by itself", allEnded(record)),
+    check("every process ended by itself, but the one that was killed", allEnded(record)),
   ];
 }
 
@@ -35,14 +41,16 @@ function check(what: string, complaints: Iterable<string>): Check {
   return { what, complaints: [...complaints] };
 }
 
-function* orderIsComplete({ acts, order }: DemoRecord): Iterable<string> {
-  const said = acts.flatMap((act) => act.said);
+function* orderIsComplete({ acts, order, file }: DemoRecord): Iterable<string> {
+  const said = acts.flatMap((act) => act.said.map(({ messageId }) => messageId));
+  const sent = new Set([...said, ...file.messageIds]);
   const known = new Set(order);
-  const missing = said.filter(({ messageId }) => !known.has(messageId)).length;
+  const missing = said.filter((messageId) => !known.has(messageId)).length;
+  const strange = [...known].filter((messageId) => !sent.has(messageId)).length;
   if (said.length === 0) yield "nothing was said";
   if (missing > 0) yield `${missing} lines are missing`;
-  if (known.size !== order.length) yield `${order.length - known.size} lines are there more than once`;
-  if (known.size > said.length - missing) yield `${known.size - (said.length - missing)} lines were said by nobody`;
+  if (known.size !== order.length) yield `${order.length - known.size} messages are there more than once`;
+  if (strange > 0) yield `${strange} messages were sent by nobody`;
 }
 
 function* everybodyRead({ acts, order, reports }: DemoRecord): Iterable<string> {
@@ -94,7 +102,7 @@ function* bothChanged({ conflict, reports }: DemoRecord): Iterable<string> {
   if (winner.madeFor !== loser.madeFor) yield `they were made for the epochs ${winner.madeFor} and ${loser.madeFor}`;
   if (winner.attempts !== 1) yield `${winner.by} was first, and yet needed ${winner.attempts} attempts`;
   if (loser.attempts < 2) yield `${loser.by} was second, and yet not told to retry`;
-  for (const { name, changes } of reports) {
+  for (const { name, changes } of reports.filter(wasInWhen(winner.madeFor))) {
     for (const [{ by }, epoch] of [[winner, winner.madeFor + 1n] as const, [loser, winner.madeFor + 2n] as const]) {
       if (!updatedIn(epoch, changes).includes(by)) yield `for ${name}, epoch ${epoch} does not have new keys of ${by}`;
     }
@@ -105,24 +113,105 @@ function updatedIn(epoch: bigint, changes: readonly EpochChange[]): readonly str
   return changes.find((change) => change.epoch === epoch)?.updated ?? [];
 }
 
-function* removedIsOut({ acts, order, reports, afterRemoval }: DemoRecord): Iterable<string> {
+function* removedIsOut({ acts, order, file, reports, afterRemoval }: DemoRecord): Iterable<string> {
   const { name, fetched, results, writing } = afterRemoval;
-  for (const report of reports) {
+  for (const report of reports.filter(wasInWhen(1n))) {
     const removals = report.changes.flatMap(({ removed }) => removed);
     if (removals.join() !== name) yield `for ${report.name}, the removed are: ${removals.join(", ") || "nobody"}`;
   }
-  const later = order.length - linesFor(name, acts, order).length;
+  const carried = new Set(file.messageIds);
+  const later = order.filter((messageId) => !carried.has(messageId)).length - linesFor(name, acts, order).length;
   if (later === 0) yield `nothing was said after ${name} was removed`;
   if (fetched > 0) yield `the delivery service gave ${name} ${fetched} messages`;
   if (results.length !== later) yield `${name} was handed ${results.length} of ${later} later messages`;
-  const other = results.filter((result) => result !== "unreadable: removed");
+  // Whoever was removed may be invited again: what is of later epochs waits for that.
+  const other = results.filter((result) => result !== "unreadable: removed" && result !== "waiting for a welcome");
   if (other.length > 0) yield `${name} was handed later messages, and for ${other.length} the result was: ${other[0]}`;
   if (writing !== "CONVERSATION_INACTIVE") yield `${name} tried to write, and the result was: ${writing}`;
 }
 
-function* noTrouble({ reports }: DemoRecord): Iterable<string> {
+function* survivedTheKill({ acts, order, kill, reports, exits }: DemoRecord): Iterable<string> {
+  const { name, unanswered, unacknowledged, processes } = kill;
+  const [first] = exits[name] ?? [];
+  if (first !== "signal SIGKILL") yield `${name}'s first process ended with ${first ?? "nothing"}`;
+  if (processes[0] === processes[1]) yield `${name} went on in the same process`;
+
+  const said = acts.find(({ title }) => title === kill.act)?.said ?? [];
+  const place = order.indexOf(unanswered);
+  const later = said.filter(({ messageId }) => order.indexOf(messageId) > place);
+  if (!said.some(({ messageId, by }) => messageId === unanswered && by === name)) {
+    yield `the line of ${name} that got no answer is not among those that were said`;
+  }
+  if (!later.some(({ by }) => by === name)) yield `${name} had nothing left to say`;
+  if (!later.some(({ by }) => by !== name)) yield "the others had nothing left to say";
+  if (unacknowledged === 0) yield `nothing was on its way to ${name}`;
+
+  const report = reports.find((one) => one.name === name);
+  if (report === undefined) return;
+  const { list, again, repeats } = report;
+  const times = list.filter(({ messageId }) => messageId === unanswered).length;
+  if (times !== 1) yield `the line that got no answer is on ${name}'s list ${times} times`;
+  if (repeats + again === 0) yield `nothing came to ${name} again`;
+  if (again > unacknowledged) yield `${again} lines were delivered to ${name} twice`;
+}
+
+function* fileArrived({ order, file }: DemoRecord): Iterable<string> {
+  const known = new Set(order);
+  const missing = file.messageIds.filter((messageId) => !known.has(messageId)).length;
+  if (file.messageIds.length < 2) yield "it was not sent in chunks";
+  if (missing > 0) yield `${missing} chunks are missing at the delivery service`;
+  if (file.received.length === 0) yield "nobody received it";
+  for (const { by, name, bytes, sha256 } of file.received) {
+    if (name !== file.name) yield `${by} has a file of another name`;
+    if (bytes !== file.bytes) yield `${by} has ${bytes} bytes of ${file.bytes}`;
+    if (sha256 !== file.sha256) yield `what ${by} has, has another SHA-256`;
+  }
+}
+
+function* newcomersBegan({ acts, order, file, reports, beforeJoining }: DemoRecord): Iterable<string> {
+  const ways = ["external", "welcome"] as const;
+  let before = 0n;
+  for (const [place, { name, fetched, results }] of beforeJoining.entries()) {
+    const first = reports.find((report) => report.name === name)?.changes[0];
+    if (first?.cause !== ways[place]) yield `${name} came by: ${first?.cause ?? "nothing"}`;
+    if (first === undefined) continue;
+    if (first.epoch <= before) yield `${name} came in epoch ${first.epoch}, and not after epoch ${before}`;
+    before = first.epoch;
+    for (const member of reports.filter(wasInWhen(first.epoch - 1n)).filter(wasInAt(first.epoch))) {
+      const added = member.changes.find(({ epoch }) => epoch === first.epoch)?.added ?? [];
+      if (added.join() !== name)
+        yield `for ${member.name}, epoch ${first.epoch} added: ${added.join(", ") || "nobody"}`;
+    }
+    if (linesFor(name, acts, order).length === 0) yield `nothing was said after ${name} had joined`;
+    if (fetched > 0) yield `the delivery service gave ${name} ${fetched} messages from before`;
+    const earlier = saidBefore(first.epoch, acts) + file.messageIds.length;
+    if (results.length !== earlier) yield `${name} was handed ${results.length} of ${earlier} earlier messages`;
+    const other = results.filter((result) => result !== "unreadable: epoch-too-old");
+    if (other.length > 0)
+      yield `${name} was handed earlier messages, and for ${other.length} the result was: ${other[0]}`;
+  }
+  if (beforeJoining.length !== ways.length) yield `${beforeJoining.length} people came later`;
+}
+
+/** How many lines were said in the acts that ended before this epoch began. */
+function saidBefore(epoch: bigint, acts: readonly Act[]): number {
+  const earlier = acts.filter((act) => membersIn(act).every((member) => member.epoch < epoch));
+  return earlier.reduce((sum, { said }) => sum + said.length, 0);
+}
+
+/** Whether somebody was in the group in this epoch, or before it. */
+function wasInWhen(epoch: bigint) {
+  return ({ changes }: PersonReport): boolean => changes.some((change) => change.epoch <= epoch);
+}
+
+/** Whether somebody saw this epoch begin. */
+function wasInAt(epoch: bigint) {
+  return ({ changes }: PersonReport): boolean => changes.some((change) => change.epoch === epoch);
+}
+
+function* noTrouble({ reports, kill }: DemoRecord): Iterable<string> {
   for (const { name, again, trouble } of reports) {
-    if (again > 0) yield `${name} got ${again} lines twice`;
+    if (again > 0 && name !== kill.name) yield `${name} got ${again} lines twice`;
     yield* trouble.map((what) => `${name}: ${what}`);
   }
 }
@@ -133,8 +222,10 @@ function* nothingReadable({ files }: DemoRecord): Iterable<string> {
   }
 }
 
-function* allEnded({ exits, reports }: DemoRecord): Iterable<string> {
+function* allEnded({ exits, reports, kill }: DemoRecord): Iterable<string> {
   for (const { name } of reports) {
-    if (exits[name] !== "code 0") yield `${name}: ${exits[name] ?? "still running"}`;
+    const [last, ...earlier] = [...(exits[name] ?? [])].reverse();
+    if (last !== "code 0") yield `${name}: ${last ?? "still running"}`;
+    if (earlier.length !== (name === kill.name ? 1 : 0)) yield `${name} had ${earlier.length + 1} processes`;
   }
 }

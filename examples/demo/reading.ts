@@ -1,0 +1,44 @@
+import { type Bytes, MlsError, type Session } from "conclave-mls";
+import type { DeliveryService } from "conclave-mls/delivery-service";
+import { messageIdOf } from "./message-list.js";
+
+/** How long a question for something new may stay open, in milliseconds. */
+const PATIENCE = 30_000;
+
+/**
+ * Takes what arrives, as much at once as there is, and acknowledges it when it is stored; until it is acknowledged it would come
+ * again. Ends with the signal.
+ */
+export async function readWhatArrives(
+  session: Session,
+  service: DeliveryService,
+  signal: AbortSignal,
+  onProgress: () => void,
+): Promise<void> {
+  for (;;) {
+    const entries = await service.pull(session.clientId, { waitMs: PATIENCE, signal }).catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+    });
+    if (entries === undefined) return;
+    const last = entries.at(-1);
+    if (last === undefined) continue;
+    const messages = entries.map(({ bytes }) => bytes);
+    for (const received of await session.receive(messages)) {
+      const welcome = messages.find(
+        (bytes) => received.type === "welcome" && messageIdOf(bytes) === received.messageId,
+      );
+      if (welcome !== undefined) await joinBy(welcome, session);
+    }
+    await service.acknowledge(session.clientId, last.cursor);
+    onProgress();
+  }
+}
+
+async function joinBy(welcome: Bytes, session: Session): Promise<void> {
+  try {
+    await session.joinByWelcome(welcome);
+  } catch (error) {
+    // A process that was killed before it could acknowledge has joined by it already.
+    if (!MlsError.is(error, "WELCOME_WITHOUT_KEY_PACKAGE", "CONVERSATION_EXISTS")) throw error;
+  }
+}
