@@ -1,4 +1,4 @@
-import type { Act, DemoRecord, PersonReport, ReadingAttempt } from "./record.js";
+import type { Act, DemoRecord, KeyUpdate, PersonReport, ReadingAttempt } from "./record.js";
 import type { Check } from "./verdict.js";
 
 /** One line on an act that is over: its title, the epoch in the end, how many lines were said, and how long it took. */
@@ -11,7 +11,7 @@ export function describeAct({ title, seconds, said, standings }: Act): string {
 /** What came of it all: a row for each person, what was remarkable, and the verdict. */
 export function summary(record: DemoRecord, checks: readonly Check[]): string {
   const events = remarkable(record).map((sentence) => `  ${sentence}`);
-  return [people(record), "", ...events, "", ...checks.flatMap(inLines)].join("\n");
+  return [aligned([columns, ...peopleRows(record)]), "", ...events, "", ...checks.flatMap(inLines)].join("\n");
 }
 
 /** What happened besides that everybody spoke and read, in sentences. */
@@ -20,7 +20,7 @@ export function remarkable({ conflict, kill, file, beforeJoining, afterRemoval, 
   const victim = reports.find(({ name }) => name === kill.name);
   const same = file.received.filter(({ sha256 }) => sha256 === file.sha256).map(({ by }) => by);
   return [
-    ...conflict.map(
+    ...inTheirOrder(conflict).map(
       ({ by, madeFor, epoch, attempts }) =>
         `${by}'s commit was made for epoch ${madeFor}, and accepted in attempt ${attempts}: it began epoch ${epoch}.`,
     ),
@@ -31,6 +31,10 @@ export function remarkable({ conflict, kill, file, beforeJoining, afterRemoval, 
     ...beforeJoining.map((attempt) => inVain(attempt, "From before the joining")),
     inVain(afterRemoval, "After the removal"),
   ];
+}
+
+function inTheirOrder(conflict: readonly KeyUpdate[]): KeyUpdate[] {
+  return [...conflict].sort((one, other) => Number(one.epoch - other.epoch));
 }
 
 function inVain({ name, fetched, results }: ReadingAttempt, when: string): string {
@@ -44,7 +48,7 @@ export function inMebibytes(bytes: number): string {
 }
 
 /** "removed", or the epoch in which this person was last seen. */
-export function lastEpoch({ name }: PersonReport, acts: readonly Act[]): string {
+function lastEpoch({ name }: PersonReport, acts: readonly Act[]): string {
   const last = acts.flatMap(({ standings }) => standings.filter((standing) => standing.name === name)).at(-1);
   return last?.authenticator === undefined ? "removed" : String(last.epoch);
 }
@@ -54,9 +58,12 @@ export function linesSaid(acts: readonly Act[]): number {
   return acts.reduce((sum, { said }) => sum + said.length, 0);
 }
 
-function people({ reports, acts, files }: DemoRecord): string {
-  const head = ["", "process", "said", "read", "last epoch", "told to retry", "keystore"];
-  const rows = reports.map((report) => {
+/** What is told of each person. */
+export const columns = ["", "process", "said", "read", "last epoch", "told to retry", "keystore"] as const;
+
+/** A row of these columns for each person. */
+export function peopleRows({ reports, acts, files }: DemoRecord): string[][] {
+  return reports.map((report) => {
     const said = report.list.filter(({ by }) => by === report.name).length;
     const file = files.find(({ name }) => name === `${report.name}.keystore`);
     return [
@@ -69,7 +76,6 @@ function people({ reports, acts, files }: DemoRecord): string {
       `${Math.ceil((file?.bytes ?? 0) / 1024)} KiB`,
     ];
   });
-  return aligned([head, ...rows]);
 }
 
 function inLines({ what, complaints }: Check): string[] {
