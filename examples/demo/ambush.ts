@@ -4,9 +4,6 @@ import { messageIdOf } from "./message-list.js";
 import type { PersonProcess } from "./person-process.js";
 import type { Kill } from "./record.js";
 
-/** So many messages may wait for somebody and are counted. */
-const MOST_WAITING = 1000;
-
 /**
  * Stands before the delivery service, where everybody comes by, and has somebody killed there at the worst moment: the service
  * has taken a message of theirs, and the answer is not on its way yet; messages of others are; and for what was read since the
@@ -47,8 +44,7 @@ export class Ambush {
     return new Promise((resolve, reject) => {
       const strike = async (unanswered: Id): Promise<void> => {
         await read.given;
-        const waiting = await this.#behind.pull(victim.name, { limit: MOST_WAITING });
-        resolve({ name: victim.name, unanswered, unacknowledged: waiting.length });
+        resolve({ name: victim.name, unanswered, unacknowledged: await this.#waitingFor(victim.name) });
         await victim.crash();
         this.#trap = undefined;
         dead.give();
@@ -63,6 +59,16 @@ export class Ambush {
         strike: (unanswered) => strike(unanswered).catch(reject),
       };
     });
+  }
+
+  async #waitingFor(clientId: Id): Promise<number> {
+    let count = 0;
+    for (let after: number | undefined = 0; after !== undefined;) {
+      const entries = await this.#behind.pull(clientId, { after });
+      count += entries.length;
+      after = entries.at(-1)?.cursor;
+    }
+    return count;
   }
 
   async #sendMessage(clientId: Id, message: Uint8Array) {

@@ -15,13 +15,16 @@ export async function readWhatArrives(
   signal: AbortSignal,
   onProgress: () => void,
 ): Promise<void> {
-  for (;;) {
-    const entries = await service.pull(session.clientId, { waitMs: PATIENCE, signal }).catch((error: unknown) => {
-      if (!signal.aborted) throw error;
-    });
+  for (let after = 0; ;) {
+    const entries = await service
+      .pull(session.clientId, { after, waitMs: PATIENCE, signal })
+      .catch((error: unknown) => {
+        if (!signal.aborted) throw error;
+      });
     if (entries === undefined) return;
     const last = entries.at(-1);
     if (last === undefined) continue;
+    after = last.cursor;
     const messages = entries.map(({ bytes }) => bytes);
     for (const received of await session.receive(messages)) {
       const welcome = messages.find(
@@ -29,7 +32,7 @@ export async function readWhatArrives(
       );
       if (welcome !== undefined) await joinBy(welcome, session);
     }
-    await service.acknowledge(session.clientId, last.cursor);
+    await service.acknowledge(session.clientId, after);
     onProgress();
   }
 }

@@ -18,6 +18,7 @@ export function summary(record: DemoRecord, checks: readonly Check[]): string {
 export function remarkable({ conflict, kill, file, beforeJoining, afterRemoval, reports }: DemoRecord): string[] {
   const { processes, unacknowledged, secondsAway } = kill;
   const victim = reports.find(({ name }) => name === kill.name);
+  const chunks = file.messageIds.length - 1;
   const same = file.received.filter(({ sha256 }) => sha256 === file.sha256).map(({ by }) => by);
   return [
     ...inTheirOrder(conflict).map(
@@ -26,7 +27,7 @@ export function remarkable({ conflict, kill, file, beforeJoining, afterRemoval, 
     ),
     `${kill.name}'s process ${processes[0]} was killed with ${unacknowledged} messages unacknowledged, and process ` +
       `${processes[1]} went on after ${secondsAway.toFixed(2)} s: ${victim?.repeats ?? 0} of these it knew already.`,
-    `${file.name}, ${inMebibytes(file.bytes)}, crossed in ${file.messageIds.length - 1} chunks; ` +
+    `${file.name}, ${inMebibytes(file.bytes)}, crossed in ${chunks} ${chunks === 1 ? "chunk" : "chunks"}; ` +
       `SHA-256 ${file.sha256.slice(0, 16)}… also for ${same.join(" and ") || "nobody"}.`,
     ...beforeJoining.map((attempt) => inVain(attempt, "From before the joining")),
     inVain(afterRemoval, "After the removal"),
