@@ -283,14 +283,13 @@ describe("the report", () => {
     expect(alice).toContain("sent 0.0 MiB");
     expect(bob).toContain("new keys, retried");
     expect(bob).toContain("killed, 0.5 s away");
-    expect(bob).toContain("3 read, 2 said");
+    expect(bob).toMatch(/>3 read<.*>2 said<.*>killed/);
     expect(carol).toContain("SHA-256 equal");
     expect(carol).toContain("later messages: 3 handed over, 0 read");
     expect(dave).toContain("external commit");
     expect(dave).toContain("earlier messages: 9 handed over, 0 read");
     expect(eve).toContain("by Welcome");
-    expect(eve).toContain("1 read, 1 said");
-    expect(eve).not.toContain("2 read");
+    expect(eve).toMatch(/>1 read<.*>1 said</);
   });
 
   test("loads nothing, runs nothing, and shows no line of the text", () => {

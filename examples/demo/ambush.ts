@@ -34,13 +34,13 @@ export class Ambush {
 
   /**
    * Lies in wait for this person, who is about to send so many messages, as is everybody else, and resolves when the process is
-   * being killed. A third of the messages come through. The others may come to two thirds before it has happened, so that there
-   * are always some who speak on.
+   * being killed. Half of the messages come through; of everybody else's, not more than one beyond that until it has happened, so
+   * that there are always some who speak on.
    */
   lieInWaitFor(victim: PersonProcess, share: number): Promise<Omit<Kill, "act" | "secondsAway" | "processes">> {
     const read = signal();
     const dead = signal();
-    const third = Math.ceil(share / 3);
+    const half = Math.floor(share / 2);
     return new Promise((resolve, reject) => {
       const strike = async (unanswered: Id): Promise<void> => {
         await read.given;
@@ -52,8 +52,8 @@ export class Ambush {
       this.#trap = {
         victim: victim.name,
         sent: new Map(),
-        until: third,
-        othersUntil: 2 * third,
+        until: half,
+        othersUntil: half + 1,
         dead: dead.given,
         onRead: read.give,
         strike: (unanswered) => strike(unanswered).catch(reject),

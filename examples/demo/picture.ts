@@ -4,11 +4,12 @@ import type { Cell, EpochStart, Mark, Row, Timeline } from "./timeline.js";
 const NAMES = 76;
 const COLUMN = 110;
 const TITLE_LINE = 14;
-const MOST_LETTERS = 16;
+const MOST_LETTERS = 15;
 const HEAD = 94;
 const BAND = 24;
-const ROW = 74;
-const BAR = 50;
+const ROW = 76;
+const BAR = 54;
+const CELL_LINE = 14;
 /** An epoch that begins in an act does so a little after the act, and the next one this much later. */
 const [FIRST_START, NEXT_START] = [0.06, 0.46];
 
@@ -75,11 +76,14 @@ function person(row: Row, y: number, { acts, epochs }: Timeline): string {
 function cellIn({ read, said, mark, note }: Cell, place: number, middle: number, from: number): string {
   const left = Math.max(NAMES + place * COLUMN, from);
   const x = (left + NAMES + (place + 1) * COLUMN) / 2;
-  const counts = read + said === 0 ? "" : `${read} read${said === 0 ? "" : `, ${said} said`}`;
-  const both = counts !== "" && note !== "";
+  const lines = [
+    [read > 0 ? `${read} read` : "", "read"],
+    [said > 0 ? `${said} said` : "", "said"],
+    [note, "note"],
+  ].filter(([content]) => content !== "");
+  const first = middle + 4 - ((lines.length - 1) * CELL_LINE) / 2;
   return [
-    counts === "" ? "" : text(counts, x, middle + (both ? -2 : 4), "counts"),
-    note === "" ? "" : text(note, x, middle + (both ? 13 : 4), "note"),
+    ...lines.map(([content = "", kind = ""], line) => text(content, x, first + line * CELL_LINE, kind)),
     mark === undefined ? "" : badge(mark, NAMES + (place + 1) * COLUMN - 18, middle - BAR / 2),
   ].join("");
 }

@@ -39,8 +39,8 @@ svg .epoch { text-anchor: middle; font-size: 11.5px; font-weight: 600; }
 svg .begins { stroke: var(--line); stroke-dasharray: 2 4; }
 svg .name { font-size: 15px; font-weight: 650; fill: var(--hue); }
 svg .bar { fill: color-mix(in srgb, var(--hue) var(--wash), var(--card)); stroke: var(--hue); stroke-width: 1.2; }
-svg .counts { text-anchor: middle; font-weight: 600; }
-svg .note { text-anchor: middle; fill: var(--soft); font-size: 11px; }
+svg .read { text-anchor: middle; font-weight: 600; }
+svg .said, svg .note { text-anchor: middle; fill: var(--soft); font-size: 11px; }
 svg .outside { stroke: var(--line); stroke-width: 2; stroke-dasharray: 1 6; stroke-linecap: round; }
 svg .elsewhere { fill: var(--soft); font-size: 11.5px; paint-order: stroke; stroke: var(--card); stroke-width: 5px; }
 svg .elsewhere.end { text-anchor: end; }
