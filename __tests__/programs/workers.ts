@@ -4,9 +4,8 @@ import { isMainThread, parentPort, Worker } from "node:worker_threads";
 import { Credential, Database, type MlsTransport, Session } from "conclave-mls";
 
 const cipherSuite = "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519";
-const transport: MlsTransport = { sendCommitBundle: async () => ({ status: "success" }) };
 
-async function person(clientId: string) {
+async function person(clientId: string, transport: MlsTransport) {
   const session = await Session.open(await Database.inMemory(), { clientId, transport });
   const credential = await session.addCredential(Credential.basic(clientId, { cipherSuite }));
   return { session, credential };
@@ -14,11 +13,15 @@ async function person(clientId: string) {
 
 /** Two people in this thread, who write to each other. */
 async function talk(messages: number): Promise<string[]> {
-  const [alice, bob] = await Promise.all([person("alice"), person("bob")]);
-  const [keyPackage] = await bob.session.generateKeyPackages(bob.credential, { count: 1 });
   let welcome: Uint8Array | undefined;
-  const send = transport.sendCommitBundle;
-  transport.sendCommitBundle = (bundle, context) => ((welcome = bundle.welcome), send(bundle, context));
+  const transport: MlsTransport = {
+    async sendCommitBundle(bundle) {
+      welcome = bundle.welcome;
+      return { status: "success" };
+    },
+  };
+  const [alice, bob] = await Promise.all([person("alice", transport), person("bob", transport)]);
+  const [keyPackage] = await bob.session.generateKeyPackages(bob.credential, { count: 1 });
   const members = [keyPackage!.bytes];
   const team = await alice.session.createConversation("team", { credential: alice.credential, members });
   await bob.session.joinByWelcome(welcome!);

@@ -21,7 +21,7 @@ use crate::session::Session;
 pub struct ReceiveOptions {
     /// Leave application messages alone, and answer nothing for them.
     pub handshakes_only: bool,
-    /// Read again from the server's log: what is too old to be read was received in its time, and is not told to be lost.
+    /// Read again from the server's log: what cannot be read any more was received in its time, and is not told to be lost.
     pub from_log: bool,
     /// Fail with `WRONG_CONVERSATION` for any other conversation's message.
     pub only: Option<Vec<u8>>,
@@ -144,7 +144,12 @@ impl Conversation<'_> {
             Verdict::Wait(on) => self.wait(&framed, bytes, on, receipt)?,
             verdict => framed.answer(verdict.into_what()?),
         };
-        if receipt.from_log && matches!(received.what, What::Unreadable(Unreadable::EpochTooOld)) {
+        if receipt.from_log
+            && matches!(
+                received.what,
+                What::Unreadable(Unreadable::EpochTooOld | Unreadable::OutsideWindow)
+            )
+        {
             return Ok(());
         }
         receipt.received.push(received);
