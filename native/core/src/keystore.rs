@@ -9,6 +9,7 @@
 mod connection;
 mod entity;
 mod failure;
+mod image;
 mod key;
 mod location;
 mod lock;
@@ -22,6 +23,7 @@ mod wal;
 use std::path::Path;
 
 pub use entity::Entity;
+pub use image::Image;
 pub use key::DatabaseKey;
 pub use pending::Savepoint;
 pub use rows::{PutAside, Rows, ScopedRow};

@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::error::Result;
 use crate::keystore::{Entity, Keystore, Rows};
-use crate::storage::Storage;
+use crate::storage::{Changes, Storage};
 
 /// Everything OpenMLS needs from outside.
 pub(crate) struct Provider {
@@ -18,7 +18,7 @@ impl Provider {
     pub(crate) fn new(keystore: Keystore) -> Self {
         Provider {
             crypto: RustCrypto::default(),
-            storage: Storage { keystore },
+            storage: Storage::over(keystore),
         }
     }
 
@@ -34,6 +34,11 @@ impl Provider {
     /// Sets the value of a row.
     pub(crate) fn write(&self, entity: Entity, scope: &[u8], key: &[u8], value: &impl Serialize) -> Result<()> {
         self.storage.write(entity, scope, key, value)
+    }
+
+    /// Does what changes no message secrets but these, so that the others need not be looked at.
+    pub(crate) fn changing<R>(&self, changes: Changes, work: impl FnOnce() -> R) -> R {
+        self.storage.changing(changes, work)
     }
 
     pub(crate) fn into_keystore(self) -> Keystore {

@@ -3,19 +3,33 @@
 //! Writes only change the write-back map, so they cannot fail half-way; what is stored together is decided by the caller
 //! of the step. The rows of a group have the encoded group id as their scope.
 
+mod message_secrets;
+mod place;
+mod split;
+
 use openmls_traits::storage::{CURRENT_VERSION as V, StorageProvider, traits};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::codec::{decode, encode};
 use crate::error::{Error, Result};
 use crate::keystore::{Entity, Keystore};
+pub(crate) use message_secrets::Changes;
+use message_secrets::Expected;
 
 /// The OpenMLS storage provider.
 pub(crate) struct Storage {
     pub(crate) keystore: Keystore,
+    expected: Expected,
 }
 
 impl Storage {
+    pub(crate) fn over(keystore: Keystore) -> Self {
+        Storage {
+            keystore,
+            expected: Expected::default(),
+        }
+    }
+
     pub(crate) fn write(
         &self,
         entity: Entity,
@@ -108,8 +122,6 @@ impl StorageProvider<V> for Storage {
         confirmation_tag<GroupId: GroupId, Tag: ConfirmationTag>, delete_confirmation_tag);
     group_value!(GroupState: write_group_state<State: GroupState, GroupId: GroupId>(State),
         group_state<State: GroupState, GroupId: GroupId>, delete_group_state);
-    group_value!(MessageSecrets: write_message_secrets<GroupId: GroupId, Secrets: MessageSecrets>(Secrets),
-        message_secrets<GroupId: GroupId, Secrets: MessageSecrets>, delete_message_secrets);
     group_value!(ResumptionPskStore: write_resumption_psk_store<GroupId: GroupId, Store: ResumptionPskStore>(Store),
         resumption_psk_store<GroupId: GroupId, Store: ResumptionPskStore>, delete_all_resumption_psk_secrets);
     group_value!(OwnLeafIndex: write_own_leaf_index<GroupId: GroupId, Index: LeafNodeIndex>(Index),
@@ -125,6 +137,25 @@ impl StorageProvider<V> for Storage {
         key_package<Key: HashReference, Bundle: KeyPackage>, delete_key_package, Key: HashReference => Bundle);
     keyed_value!(Psk: write_psk<Key: PskId, Bundle: PskBundle>,
         psk<Bundle: PskBundle, Key: PskId>, delete_psk, Key: PskId => Bundle);
+
+    fn write_message_secrets<GroupId: traits::GroupId<V>, Secrets: traits::MessageSecrets<V>>(
+        &self,
+        group: &GroupId,
+        secrets: &Secrets,
+    ) -> Result<()> {
+        self.put_message_secrets(&encode(group)?, secrets)
+    }
+
+    fn message_secrets<GroupId: traits::GroupId<V>, Secrets: traits::MessageSecrets<V>>(
+        &self,
+        group: &GroupId,
+    ) -> Result<Option<Secrets>> {
+        self.message_secrets_of(&encode(group)?)
+    }
+
+    fn delete_message_secrets<GroupId: traits::GroupId<V>>(&self, group: &GroupId) -> Result<()> {
+        self.delete_message_secrets_of(&encode(group)?)
+    }
 
     fn own_leaf_nodes<GroupId: traits::GroupId<V>, LeafNode: traits::LeafNode<V>>(
         &self,

@@ -323,7 +323,7 @@ fn live(seed: u64) {
         let at = format!("seed {seed}, step {step}");
         let rows = keystore.rows();
         let id = random_id(&mut random);
-        match random.below(40) {
+        match random.below(45) {
             0..16 => {
                 let value = vec![random.below(256) as u8; random.below(3000) as usize];
                 rows.put(id.0, &id.1, &id.2, value.clone());
@@ -367,6 +367,29 @@ fn live(seed: u64) {
                 model.writes.extend(doomed.map(|id| Some((id, None))));
             }
             38 => rows.idle().expect("emptied"),
+            39..44 => {
+                let kept: &[&[u8]] = if random.below(2) == 0 { &[] } else { &[b"a"] };
+                let is_kept = |key: &[u8]| kept.iter().any(|prefix| key.starts_with(prefix));
+                let mut wanted: BTreeMap<&[u8], Vec<u8>> = BTreeMap::new();
+                for key in KEYS.into_iter().filter(|key| !is_kept(key)) {
+                    if random.below(3) > 0 {
+                        wanted.insert(key, vec![random.below(3) as u8; random.below(2) as usize * 10_000 + 1]);
+                    }
+                }
+                if random.below(3) == 0 {
+                    rows.list_with_image(id.0, &id.1).expect("readable");
+                }
+                let image = rows.image(id.0, &id.1).expect("readable");
+                rows.replace(image, wanted.iter().map(|(key, value)| (*key, value.as_slice())), kept);
+                let now = model.now();
+                for key in KEYS.into_iter().filter(|key| !is_kept(key)) {
+                    let row = (id.0, id.1.clone(), key.to_vec());
+                    let value = wanted.get(key).cloned();
+                    if value.as_ref() != now.get(&row) {
+                        model.writes.push(Some((row, value)));
+                    }
+                }
+            }
             _ => {
                 keystore = stored(&folder, keystore);
                 model = Model {
@@ -409,11 +432,13 @@ fn compare(rows: &Rows, model: &Model, id: &Id, at: &str) {
     }
 }
 
+const KEYS: [&[u8]; 5] = [b"", b"\0", b"a", b"aa", b"\xff"];
+
 /// Few enough that they meet again, and close to each other in order.
 fn random_id(random: &mut Random) -> Id {
     let entity = [Entity::Tree, Entity::Context, Entity::Data][random.below(3) as usize];
     let scope = [&b""[..], b"\0", b"team", b"team\0", b"tean"][random.below(5) as usize];
-    let key = [&b""[..], b"\0", b"a", b"aa", b"\xff"][random.below(5) as usize];
+    let key = KEYS[random.below(5) as usize];
     (entity, scope.to_vec(), key.to_vec())
 }
 

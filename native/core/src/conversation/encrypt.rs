@@ -8,6 +8,7 @@ use crate::conversation::known::{Fate, message_id};
 use crate::error::{Code, Error, Result};
 use crate::limits::{MAX_AAD, MAX_PLAINTEXT};
 use crate::session::Session;
+use crate::storage::Changes;
 
 impl Session {
     /// Encrypts an application message in the present epoch. Its ratchet generation is never used again.
@@ -31,9 +32,10 @@ impl Session {
             let credential = conversation.credential()?;
             // Set also when empty: that of a failed attempt would stay for this message.
             conversation.group.set_aad(aad.to_vec());
-            let message = conversation
-                .group
-                .create_message(conversation.provider, &credential.signer(conversation.provider)?, plaintext)
+            let signer = credential.signer(conversation.provider)?;
+            let (provider, group) = (conversation.provider, &mut conversation.group);
+            let message = provider
+                .changing(Changes::Present, || group.create_message(provider, &signer, plaintext))
                 .map_err(|cause| match cause {
                     CreateMessageError::GroupStateError(MlsGroupStateError::PendingProposal) => pending_proposals(),
                     cause => Error::internal("the message could not be encrypted").caused_by(cause),

@@ -8,6 +8,7 @@ use openmls::messages::group_info::VerifiableGroupInfo;
 use openmls::prelude::{Extension, MlsGroup, MlsMessageBodyIn, MlsMessageIn, UnknownExtension};
 use openmls_traits::OpenMlsProvider;
 use serde::de::IgnoredAny;
+use openmls_traits::storage::StorageProvider as _;
 use serde::{Deserialize, Serialize};
 use tls_codec::{DeserializeBytes, Serialize as _};
 
@@ -86,6 +87,8 @@ impl Session {
             return Err(invalid("it is of another cipher suite than the credential"));
         }
         let savepoint = self.provider.rows().savepoint();
+        // Message secrets are written as what differs from those that are stored; what is put aside must not depend on these.
+        self.provider.storage().delete_message_secrets(info.group_id())?;
         let built = self.build_external_commit(info, &row);
         let rows = self.provider.rows().put_aside(savepoint);
         let (staged, leaf_key) = built?;

@@ -14,6 +14,7 @@ use crate::conversation::Conversation;
 use crate::error::{Error, Result};
 use crate::keystore::Entity;
 use crate::provider::Provider;
+use crate::storage::Changes;
 
 /// How many generations are reserved at once. Receivers skip up to [`crate::limits::FORWARD`] in a row.
 const BLOCK: u32 = 32;
@@ -52,12 +53,11 @@ impl Conversation<'_> {
     pub(crate) fn burn_reserved(&mut self) -> Result<u32> {
         let (sent, reserved) = (self.sent()?, self.reserved_before()?);
         for _ in sent..reserved {
-            self.group
-                .create_message(
-                    self.provider,
-                    &DummySigner(self.group.ciphersuite().signature_algorithm()),
-                    &[],
-                )
+            let signer = DummySigner(self.group.ciphersuite().signature_algorithm());
+            self.provider
+                .changing(Changes::Present, || {
+                    self.group.create_message(self.provider, &signer, &[])
+                })
                 .map_err(|cause| Error::internal("a ratchet generation could not be burnt").caused_by(cause))?;
         }
         let sent = sent.max(reserved);

@@ -15,6 +15,7 @@ use crate::conversation::{Conversation, State, scope_of};
 use crate::error::{Code, Error, Result};
 use crate::member::{Member, change_of_commit, change_of_external_commit, change_of_proposals, member_at, members};
 use crate::session::Session;
+use crate::storage::Changes;
 
 /// How to receive.
 #[derive(Clone, Debug, Default)]
@@ -215,7 +216,14 @@ impl Conversation<'_> {
 
     fn process(&mut self, framed: &Framed, receipt: &mut Receipt) -> Result<Verdict> {
         let savepoint = self.provider.rows().savepoint();
-        let verdict = match self.group.process_message(self.provider, framed.message.clone()) {
+        let changes = match framed.epoch {
+            epoch if epoch < self.epoch() => Changes::Past(epoch),
+            _ => Changes::Present,
+        };
+        let processed = self.provider.changing(changes, || {
+            self.group.process_message(self.provider, framed.message.clone())
+        });
+        let verdict = match processed {
             Ok(processed) => self.apply(framed, processed, receipt)?,
             Err(cause) => verdict(cause),
         };
@@ -278,8 +286,10 @@ impl Conversation<'_> {
                 let active = !commit.self_removed();
                 self.lose_staged(receipt)?;
                 self.keep_past_members(&change)?;
-                self.group
-                    .merge_staged_commit(self.provider, *commit)
+                self.provider
+                    .changing(Changes::Present, || {
+                        self.group.merge_staged_commit(self.provider, *commit)
+                    })
                     .map_err(|cause| Error::internal("a commit could not be merged").caused_by(cause))?;
                 if active {
                     self.remember(&framed.message_id, framed.epoch, Fate::Processed)?;

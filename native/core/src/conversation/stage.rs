@@ -14,6 +14,7 @@ use crate::conversation::{Conversation, State};
 use crate::error::{Error, Result};
 use crate::keystore::Entity;
 use crate::member::{Change, change_of_commit, identity};
+use crate::storage::Changes;
 
 impl Conversation<'_> {
     /// Builds the commit of this work, with all proposals that are pending, and stages it.
@@ -113,8 +114,8 @@ impl Conversation<'_> {
     /// Merges the staged commit. The one place where an own commit makes an epoch.
     pub(crate) fn merge_own(&mut self, staged: StagedCommit) -> Result<Change> {
         self.keep_past_members(&staged.change)?;
-        self.group
-            .merge_pending_commit(self.provider)
+        self.provider
+            .changing(Changes::Present, || self.group.merge_pending_commit(self.provider))
             .map_err(|cause| Error::internal("the commit could not be merged").caused_by(cause))?;
         self.forget_staged()?;
         self.remember(&staged.commit_id, staged.epoch, Fate::Merged)?;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::Entity;
+use super::image::Images;
 use super::table::Value;
 
 /// Which row. Ordered as the table is: by kind, conversation, key.
@@ -34,6 +35,9 @@ pub(super) struct Pending {
     log: Vec<Option<Undo>>,
     /// Writes that were flushed or discarded: the number of the first entry of the log.
     settled: u64,
+    /// What rows are known to be. Whatever happens to a row here drops the image that it is in; who keeps an image up to date
+    /// takes it out before, and puts it back after.
+    pub(super) images: Images,
 }
 
 struct Undo {
@@ -44,6 +48,7 @@ struct Undo {
 
 impl Pending {
     pub(super) fn change(&mut self, id: RowId, change: Change) {
+        self.images.forget(id.entity, &id.scope);
         let before = self.changes.insert(id.clone(), change);
         self.log.push(Some(Undo { id, before }));
     }
@@ -85,6 +90,7 @@ impl Pending {
             let Some(Some(Undo { id, before })) = self.log.pop() else {
                 continue;
             };
+            self.images.forget(id.entity, &id.scope);
             match before {
                 Some(change) => self.changes.insert(id, change),
                 None => self.changes.remove(&id),
@@ -106,7 +112,15 @@ impl Pending {
         }
     }
 
-    /// Everything is stored, or given up.
+    /// Everything is given up.
+    pub(super) fn abandon(&mut self) {
+        for id in self.changes.keys() {
+            self.images.forget(id.entity, &id.scope);
+        }
+        self.settle();
+    }
+
+    /// Everything is stored.
     pub(super) fn settle(&mut self) {
         self.settled = self.savepoint().0;
         self.changes.clear();

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use serde::{Deserialize, Serialize};
 
+use super::image::Image;
 use super::pending::{Change, Pending, RowId, Savepoint};
 use super::table::{self, Value};
 use super::wal::Wal;
@@ -77,6 +78,40 @@ impl Rows {
         Ok(merge(stored, pending.from(entity, &[]))
             .map(|(id, value)| (id.scope, id.key, value))
             .collect())
+    }
+
+    /// As [`list`](Rows::list), for a caller that will [replace](Rows::replace) the rows: what they are is remembered.
+    pub fn list_with_image(&self, entity: Entity, scope: &[u8]) -> Result<Vec<(Vec<u8>, Value)>> {
+        let rows = self.list(entity, scope)?;
+        self.pending.borrow_mut().images.keep(Image::of(entity, scope, &rows));
+        Ok(rows)
+    }
+
+    /// What the rows of one kind in one conversation are, to be compared with and [replaced](Rows::replace). Read from memory
+    /// where nothing but `replace` has changed them since they were read last.
+    pub fn image(&self, entity: Entity, scope: &[u8]) -> Result<Image> {
+        let known = self.pending.borrow_mut().images.take(entity, scope);
+        match known {
+            Some(image) => Ok(image),
+            None => Ok(Image::of(entity, scope, &self.list(entity, scope)?)),
+        }
+    }
+
+    /// Makes the rows that this is the image of exactly these, which come in the order of their keys; those whose keys begin
+    /// with one of `kept` stay as they are. Writes only what differs. Nothing may have changed the rows since the image was
+    /// taken.
+    pub fn replace<'v>(
+        &self,
+        mut image: Image,
+        rows: impl Iterator<Item = (impl AsRef<[u8]>, &'v [u8])>,
+        kept: &[impl AsRef<[u8]>],
+    ) {
+        let (entity, scope) = (image.entity, image.scope.clone());
+        let mut pending = self.pending.borrow_mut();
+        image.replace(rows, kept, |key, change| {
+            pending.change(row_id(entity, &scope, key), change)
+        });
+        pending.images.keep(image);
     }
 
     /// Deletes every row of a conversation, of all kinds but those in `keep`.
@@ -191,7 +226,7 @@ impl Rows {
 
     /// Drops all that is pending.
     pub fn discard(&self) {
-        self.pending.borrow_mut().settle();
+        self.pending.borrow_mut().abandon();
     }
 
     /// Whether anything is pending.

@@ -1,0 +1,93 @@
+//! The message secrets of a group: the one value that every message changes, kept in many rows (`split.rs`).
+//!
+//! A value of an unknown shape is one row with the empty key, as all were once. Reading takes either.
+
+use std::cell::Cell;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::Storage;
+use super::place::{Epoch, Key, Place, join};
+use super::split::split;
+use crate::codec::{decode, encode};
+use crate::error::{Code, Error, Result};
+use crate::keystore::Entity;
+
+/// The key of a value in one row.
+const WHOLE: [u8; 0] = [];
+/// No row stays but those that are given.
+const NOTHING: &[[u8; 0]] = &[];
+
+/// Which epochs' secrets OpenMLS may change before it writes them.
+///
+/// The others are not looked at, provided that they are stored. In memory they may differ all the same: to judge a message,
+/// OpenMLS opens ratchets, and does not write them when it refuses it. What is stored then has the same keys, unopened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Changes {
+    /// Any.
+    #[default]
+    All,
+    /// The present one's, when it begins and while it lasts.
+    Present,
+    /// Those of this past epoch.
+    Past(u64),
+}
+
+/// What the secrets that are about to be written may differ in.
+#[derive(Default)]
+pub(super) struct Expected(Cell<Changes>);
+
+impl Changes {
+    fn spare(self, epoch: Epoch) -> bool {
+        match self {
+            Changes::All => false,
+            Changes::Present => epoch != Epoch::Present,
+            Changes::Past(changed) => epoch != Epoch::Past(changed),
+        }
+    }
+}
+
+impl Storage {
+    /// Does what changes no message secrets but these.
+    pub(crate) fn changing<R>(&self, changes: Changes, work: impl FnOnce() -> R) -> R {
+        let before = self.expected.0.replace(changes);
+        let result = work();
+        self.expected.0.set(before);
+        result
+    }
+
+    /// Writes what has changed.
+    pub(super) fn put_message_secrets(&self, scope: &[u8], secrets: &impl Serialize) -> Result<()> {
+        let rows = self.keystore.rows();
+        let image = rows.image(Entity::MessageSecrets, scope)?;
+        let changes = self.expected.0.get();
+        let keep = |epoch| changes.spare(epoch) && image.has(&Place::beginning(epoch).key());
+        match split(secrets, &keep) {
+            Some(split) => rows.replace(image, split.rows(), &split.kept()),
+            None => rows.replace(image, std::iter::once((WHOLE, encode(secrets)?.as_slice())), NOTHING),
+        }
+        Ok(())
+    }
+
+    pub(super) fn message_secrets_of<T: DeserializeOwned>(&self, scope: &[u8]) -> Result<Option<T>> {
+        let rows = self.keystore.rows().list_with_image(Entity::MessageSecrets, scope)?;
+        match rows.as_slice() {
+            [] => Ok(None),
+            [(key, whole)] if key.is_empty() => decode(whole).map(Some),
+            rows => {
+                let corrupt = || {
+                    let message = "The keystore holds rows that do not belong together. Create a new client.";
+                    Error::new(Code::DatabaseCorrupt, message)
+                };
+                decode(&join(rows).ok_or_else(corrupt)?).map(Some)
+            }
+        }
+    }
+
+    pub(super) fn delete_message_secrets_of(&self, scope: &[u8]) -> Result<()> {
+        let rows = self.keystore.rows();
+        let image = rows.image(Entity::MessageSecrets, scope)?;
+        rows.replace(image, std::iter::empty::<(Key, &[u8])>(), NOTHING);
+        Ok(())
+    }
+}
