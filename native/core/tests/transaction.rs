@@ -226,6 +226,25 @@ fn a_kill_inside_a_transaction_burns_what_was_reserved() {
 }
 
 #[test]
+fn a_transaction_uses_up_one_generation_for_each_message() {
+    let mut bob = client("bob");
+    let mut alice = team(&mut [&mut bob]);
+    alice.session.begin().expect("none is open");
+    for _ in 0..500 {
+        alice.send("lost on the way");
+    }
+    let mark = alice.session.mark().expect("one is open");
+    let taken_back: Vec<_> = (0..500).map(|_| alice.send("taken back")).collect();
+    alice.session.rollback_to(mark).expect("the mark is there");
+    let mut sent: Vec<_> = (0..500).map(|_| alice.send("kept")).collect();
+    alice.session.commit().expect("one is open");
+    sent.push(alice.send("after"));
+    // Bob skips no more than 2,000: there is no room for generations that nobody has used.
+    all_decrypt(&mut bob, &sent[499..]);
+    all_decrypt(&mut bob, &taken_back[499..]);
+}
+
+#[test]
 fn another_client_cannot_use_the_keystore() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("alice.db");

@@ -51,8 +51,8 @@ impl Reserved {
 impl Conversation<'_> {
     /// Burns what is reserved from before, so that the next message has a generation of its own. Answers how many were sent.
     pub(crate) fn burn_reserved(&mut self) -> Result<u32> {
-        let (sent, reserved) = (self.sent()?, self.reserved_before()?);
-        for _ in sent..reserved {
+        let (sent, gone) = (self.sent()?, self.gone()?);
+        for _ in sent..gone {
             let signer = DummySigner(self.group.ciphersuite().signature_algorithm());
             self.provider
                 .changing(Changes::Present, || {
@@ -60,9 +60,10 @@ impl Conversation<'_> {
                 })
                 .map_err(|cause| Error::internal("a ratchet generation could not be burnt").caused_by(cause))?;
         }
-        let sent = sent.max(reserved);
-        self.store_sent(sent)?;
-        Ok(sent)
+        if sent < gone {
+            self.store_sent(gone)?;
+        }
+        Ok(sent.max(gone))
     }
 
     /// Inside a transaction, makes sure that the generation after `sent` is never used again, whatever becomes of it.
@@ -113,6 +114,16 @@ impl Conversation<'_> {
             }
         }
         Ok(())
+    }
+
+    /// How many generations must not be used again. What this transaction has reserved itself is known to be free, but for what
+    /// it has used.
+    fn gone(&self) -> Result<u32> {
+        let used = self
+            .reserved
+            .as_ref()
+            .and_then(|reserved| reserved.0.get(&(self.scope.clone(), self.epoch())));
+        used.map_or_else(|| self.reserved_before(), |used| Ok(*used))
     }
 
     fn sent(&self) -> Result<u32> {
