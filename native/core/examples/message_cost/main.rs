@@ -1,16 +1,20 @@
-//! What a message costs at its sender and at a receiver, against the size of the group: `cargo run --release --example
-//! message_cost`. Median microseconds per message, on a keystore file, for messages of 1 KiB sent or received alone, 100
-//! sharing an fsync, and 100 in one transaction.
+//! What a message costs its sender and a receiver, against the size of the group, beside OpenMLS alone with its storage in
+//! memory: `cargo run --release --example message_cost [messages]`.
 //!
-//! One in twenty members takes part, in the present and in every past epoch that is kept.
+//! Median microseconds for a message of 1 KiB, on a keystore file: as a step of its own, of 100 that share an fsync, and of 100
+//! in one transaction. One member in twenty takes part; each has sent so many messages (1) in the present epoch and in every
+//! past one that is kept. The factor is that of 100 to OpenMLS alone.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a program that measures and prints"
 )]
 
-use std::time::{Duration, Instant};
+mod bare;
 
+use std::time::Instant;
+
+use bare::BareTeam;
 use conclave_core::conversation::commit::Request;
 use conclave_core::conversation::intent::Invitee;
 use conclave_core::conversation::receive::ReceiveOptions;
@@ -22,28 +26,50 @@ use conclave_core::limits::PAST_EPOCHS;
 use conclave_core::session::Session;
 
 const TEAM: &[u8] = b"team";
-const ROUNDS: usize = 7;
+const PLAINTEXT: [u8; 1024] = [7; 1024];
+const ROUNDS: usize = 15;
 const MANY: usize = 100;
 
 fn main() {
-    // How many messages every active member has sent in the present epoch.
     let backlog = std::env::args().nth(1).map_or(1, |count| count.parse().unwrap());
-    println!("            encrypt: alone   of 100   in transaction   receive: alone   of 100   in transaction");
+    println!(
+        "             encrypt: alone   of 100   in tx   OpenMLS  factor    receive: alone   of 100   in tx   OpenMLS  factor"
+    );
     for members in [2, 100, 1000] {
         let mut team = Team::of(members, backlog);
-        let encrypt = [1, MANY, MANY].map(|count| (count, count == 1));
-        let mut row = Vec::new();
-        for (n, (count, _)) in encrypt.into_iter().enumerate() {
-            row.push(team.encrypting(count, n == 2));
+        let mut bare = BareTeam::of(members, backlog);
+        let mut costs: [Vec<f64>; 8] = Default::default();
+        for _ in 0..ROUNDS {
+            for _ in 0..4 {
+                costs[0].push(team.encrypt(1, false));
+                costs[4].push(team.receive(1, false));
+            }
+            costs[1].push(team.encrypt(MANY, false));
+            costs[2].push(team.encrypt(MANY, true));
+            costs[3].push(bare.encrypt(MANY));
+            costs[5].push(team.receive(MANY, false));
+            costs[6].push(team.receive(MANY, true));
+            costs[7].push(bare.receive(MANY));
         }
-        for (n, (count, _)) in encrypt.into_iter().enumerate() {
-            row.push(team.receiving(count, n == 2));
-        }
+        let [e1, e100, etx, eb, r1, r100, rtx, rb] = costs.map(median);
         println!(
-            "N = {members:5} {:13.1} {:10.1} {:12.1} {:16.1} {:10.1} {:12.1}",
-            row[0], row[1], row[2], row[3], row[4], row[5]
+            "N = {members:5} {e1:14.1} {e100:8.1} {etx:7.1} {eb:9.1} {:7.2} {r1:17.1} {r100:8.1} {rtx:7.1} {rb:9.1} {:7.2}",
+            e100 / eb,
+            r100 / rb
         );
     }
+}
+
+fn median(mut costs: Vec<f64>) -> f64 {
+    costs.sort_by(f64::total_cmp);
+    costs[costs.len() / 2]
+}
+
+/// The microseconds that each of so many took.
+fn micros(count: usize, work: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    work();
+    start.elapsed().as_secs_f64() * 1e6 / count as f64
 }
 
 /// A group whose first member is measured.
@@ -62,8 +88,7 @@ impl Team {
         let mut active = Vec::new();
         let mut invitees = Vec::new();
         for n in 1..members {
-            let name = format!("member {n}");
-            let (mut member, credential) = client(&name, Keystore::in_memory().unwrap());
+            let (mut member, credential) = client(&format!("member {n}"), Keystore::in_memory().unwrap());
             let packages = step(&mut member, |session| {
                 session.generate_key_packages(&credential, 1, None, false)
             });
@@ -83,80 +108,65 @@ impl Team {
         for member in &mut active {
             step(member, |session| session.join_by_welcome(&welcome));
         }
-        let next = 0;
         let mut team = Team {
             alice,
             active,
-            next,
+            next: 0,
             _folder: folder,
         };
         for _ in 0..PAST_EPOCHS {
-            team.everybody_sends(1);
+            team.everybody_sends(backlog);
             let update = step(&mut team.alice, |session| session.stage_commit(TEAM, Request::Update)).unwrap();
             step(&mut team.alice, |session| session.merge_commit(TEAM, &update.commit_id));
             for member in &mut team.active {
-                receive(member, std::slice::from_ref(&update.commit));
+                step(member, |session| receive(session, update.commit.clone()));
             }
         }
         team.everybody_sends(backlog);
         team
     }
 
-    fn everybody_sends(&mut self, count: usize) {
-        step(&mut self.alice, |session| session.encrypt(TEAM, b"alice is here", b""));
-        let messages = self.messages(count * self.active.len());
-        receive(&mut self.alice, &messages);
+    fn everybody_sends(&mut self, each: usize) {
+        self.encrypt(1, false);
+        self.receive(each * self.active.len(), false);
     }
 
     /// Messages of the active members, who take turns.
     fn messages(&mut self, count: usize) -> Vec<Vec<u8>> {
-        (0..count)
-            .map(|_| {
-                self.next = (self.next + 1) % self.active.len();
-                step(&mut self.active[self.next], |session| {
-                    session.encrypt(TEAM, &[7; 1024], b"")
-                })
+        let message = |_| {
+            self.next = (self.next + 1) % self.active.len();
+            step(&mut self.active[self.next], |session| {
+                session.encrypt(TEAM, &PLAINTEXT, b"")
             })
-            .collect()
+        };
+        (0..count).map(message).collect()
     }
 
-    fn encrypting(&mut self, count: usize, transaction: bool) -> f64 {
-        self.measured(count, transaction, |alice, _| {
-            alice.encrypt(TEAM, &[7; 1024], b"").map(drop)
+    fn encrypt(&mut self, count: usize, transaction: bool) -> f64 {
+        self.measured(vec![(); count], transaction, |alice, ()| {
+            alice.encrypt(TEAM, &PLAINTEXT, b"").map(drop)
         })
     }
 
-    fn receiving(&mut self, count: usize, transaction: bool) -> f64 {
-        self.measured(count, transaction, |alice, message| {
-            let receipt = alice.receive(&[message], &ReceiveOptions::default())?;
-            assert!(matches!(receipt.received[0].what, What::Message { .. }));
-            Ok(())
-        })
+    fn receive(&mut self, count: usize, transaction: bool) -> f64 {
+        let messages = self.messages(count);
+        self.measured(messages, transaction, receive)
     }
 
-    /// The median time per message, in microseconds.
-    fn measured(&mut self, count: usize, transaction: bool, work: impl Fn(&mut Session, Vec<u8>) -> Result<()>) -> f64 {
-        let rounds = if count == 1 { ROUNDS * 20 } else { ROUNDS };
-        let mut times: Vec<Duration> = (0..rounds)
-            .map(|_| {
-                let messages = self.messages(count);
-                let start = Instant::now();
-                if transaction {
-                    self.alice.begin().unwrap();
-                }
-                for message in messages {
-                    self.alice.step(|session| work(session, message)).unwrap();
-                }
-                if transaction {
-                    self.alice.commit().unwrap();
-                } else {
-                    self.alice.store().unwrap();
-                }
-                start.elapsed()
-            })
-            .collect();
-        times.sort();
-        times[rounds / 2].as_secs_f64() * 1e6 / count as f64
+    fn measured<T>(&mut self, work: Vec<T>, transaction: bool, each: impl Fn(&mut Session, T) -> Result<()>) -> f64 {
+        micros(work.len(), || {
+            if transaction {
+                self.alice.begin().unwrap();
+            }
+            for item in work {
+                self.alice.step(|session| each(session, item)).unwrap();
+            }
+            if transaction {
+                self.alice.commit().unwrap();
+            } else {
+                self.alice.store().unwrap();
+            }
+        })
     }
 }
 
@@ -175,6 +185,11 @@ fn step<R>(session: &mut Session, work: impl FnOnce(&mut Session) -> Result<R>) 
     result
 }
 
-fn receive(session: &mut Session, messages: &[Vec<u8>]) {
-    step(session, |session| session.receive(messages, &ReceiveOptions::default()));
+fn receive(session: &mut Session, message: Vec<u8>) -> Result<()> {
+    let receipt = session.receive(&[message], &ReceiveOptions::default())?;
+    assert!(matches!(
+        receipt.received[0].what,
+        What::Message { .. } | What::Commit { .. }
+    ));
+    Ok(())
 }
