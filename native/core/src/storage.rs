@@ -6,6 +6,8 @@
 mod message_secrets;
 mod place;
 mod split;
+#[cfg(test)]
+mod tests;
 
 use openmls_traits::storage::{CURRENT_VERSION as V, StorageProvider, traits};
 use serde::{Serialize, de::DeserializeOwned};
@@ -20,6 +22,9 @@ use message_secrets::Expected;
 pub(crate) struct Storage {
     pub(crate) keystore: Keystore,
     expected: Expected,
+    /// The message secrets that were written last, as one value.
+    #[cfg(test)]
+    written: std::cell::RefCell<crate::codec::Secret>,
 }
 
 impl Storage {
@@ -27,6 +32,8 @@ impl Storage {
         Storage {
             keystore,
             expected: Expected::default(),
+            #[cfg(test)]
+            written: Default::default(),
         }
     }
 

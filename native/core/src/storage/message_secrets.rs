@@ -58,6 +58,8 @@ impl Storage {
 
     /// Writes what has changed.
     pub(super) fn put_message_secrets(&self, scope: &[u8], secrets: &impl Serialize) -> Result<()> {
+        #[cfg(test)]
+        self.written.replace(encode(secrets)?);
         let rows = self.keystore.rows();
         let image = rows.image(Entity::MessageSecrets, scope)?;
         let changes = self.expected.0.get();

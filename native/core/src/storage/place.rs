@@ -4,8 +4,8 @@ use zeroize::Zeroizing;
 
 use crate::codec::Secret;
 
-/// How many entries of a vector share a row, at most.
-pub(super) const PAGE: u32 = 16;
+/// How many entries of a vector share a row, at most. It is what missing rows stand for: never changed.
+pub(super) const PAGE: u32 = 32;
 /// How a missing entry is written: MessagePack's nil.
 pub(super) const NONE: u8 = 0xc0;
 

@@ -230,6 +230,8 @@ struct Entries<'c, 'a> {
     cutter: &'c mut Cutter<'a>,
     at: At,
     next: u32,
+    /// The entry at which the next row begins.
+    row: u32,
 }
 
 impl SerializeSeq for Entries<'_, '_> {
@@ -241,13 +243,19 @@ impl SerializeSeq for Entries<'_, '_> {
         let At::Entries(epoch, section) = self.at else {
             return value.serialize(Part(self.cutter, At::PastEpoch));
         };
-        let here = self.cutter.bytes.len();
-        let long = matches!(&self.cutter.open, Some(row) if here - row.start >= LONG);
-        if long || self.next % PAGE == 0 {
+        if self.next == self.row {
+            let here = self.cutter.bytes.len();
             self.cutter.begin(Place::Row(epoch, section, self.next), here)?;
+            self.row = (self.next / PAGE + 1) * PAGE;
         }
         self.next += 1;
-        value.serialize(Part(self.cutter, At::Entry))
+        let before = self.cutter.bytes.len();
+        value.serialize(Part(self.cutter, At::Entry))?;
+        let after = self.cutter.bytes.len();
+        if after - before > 1 && self.cutter.open.as_ref().is_some_and(|row| after - row.start >= LONG) {
+            self.row = self.next;
+        }
+        Ok(())
     }
 
     fn end(self) -> Result<(), Unknown> {
@@ -310,7 +318,12 @@ impl<'c, 'a> ser::Serializer for Part<'c, 'a> {
         codec::serializer(&mut cutter.bytes)
             .serialize_seq(length)
             .map_err(|_| Unknown)?;
-        Ok(Entries { cutter, at, next: 0 })
+        Ok(Entries {
+            cutter,
+            at,
+            next: 0,
+            row: 0,
+        })
     }
 
     #[inline]
