@@ -35,7 +35,7 @@ impl Session {
             let signer = credential.signer(conversation.provider)?;
             let (provider, group) = (conversation.provider, &mut conversation.group);
             let message = provider
-                .changing(Changes::Present, || group.create_message(provider, &signer, plaintext))
+                .changing(Changes::Message, || group.create_message(provider, &signer, plaintext))
                 .map_err(|cause| match cause {
                     CreateMessageError::GroupStateError(MlsGroupStateError::PendingProposal) => pending_proposals(),
                     cause => Error::internal("the message could not be encrypted").caused_by(cause),

@@ -55,7 +55,7 @@ impl Conversation<'_> {
         for _ in sent..gone {
             let signer = DummySigner(self.group.ciphersuite().signature_algorithm());
             self.provider
-                .changing(Changes::Present, || {
+                .changing(Changes::Message, || {
                     self.group.create_message(self.provider, &signer, &[])
                 })
                 .map_err(|cause| Error::internal("a ratchet generation could not be burnt").caused_by(cause))?;

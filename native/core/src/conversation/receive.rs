@@ -218,6 +218,7 @@ impl Conversation<'_> {
         let savepoint = self.provider.rows().savepoint();
         let changes = match framed.epoch {
             epoch if epoch < self.epoch() => Changes::Past(epoch),
+            _ if framed.content == ContentType::Application => Changes::Message,
             _ => Changes::Present,
         };
         let processed = self.provider.changing(changes, || {

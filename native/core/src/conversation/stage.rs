@@ -41,7 +41,7 @@ impl Conversation<'_> {
         };
         // Set also when empty: that of a failed attempt would be committed to.
         self.group.set_aad(Vec::new());
-        let bundle = self
+        let built = self
             .group
             .commit_builder()
             .consume_proposal_store(true)
@@ -55,8 +55,10 @@ impl Conversation<'_> {
             .build(self.provider.rand(), self.provider.crypto(), &signer, |queued| {
                 fits(queued, &work, own_leaf)
             })
-            .map_err(|cause| build_failed(&cause))?
-            .stage_commit(self.provider)
+            .map_err(|cause| build_failed(&cause))?;
+        let bundle = self
+            .provider
+            .changing(Changes::Present, || built.stage_commit(self.provider))
             .map_err(|cause| build_failed(&cause))?;
         let unwritable = |cause: tls_codec::Error| Error::internal("the commit could not be written").caused_by(cause);
         let (commit, welcome, group_info) = bundle.into_messages();

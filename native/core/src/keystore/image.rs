@@ -22,6 +22,8 @@ pub struct Image {
     pub(super) scope: Vec<u8>,
     /// In the order of the keys.
     rows: Vec<(Vec<u8>, Seen)>,
+    /// What their writer wants to remember about them, for as long as they are known.
+    pub note: Vec<bool>,
 }
 
 /// A value as it is remembered.
@@ -37,6 +39,7 @@ impl Image {
             entity,
             scope: scope.to_vec(),
             rows: rows.iter().map(|(key, value)| (key.clone(), Seen::of(value))).collect(),
+            note: Vec::new(),
         }
     }
 

@@ -8,7 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::Storage;
 use super::place::{Epoch, Key, Place, join};
-use super::split::split;
+use super::split::{Depth, split};
 use crate::codec::{decode, encode};
 use crate::error::{Code, Error, Result};
 use crate::keystore::Entity;
@@ -18,7 +18,7 @@ const WHOLE: [u8; 0] = [];
 /// No row stays but those that are given.
 const NOTHING: &[[u8; 0]] = &[];
 
-/// Which epochs' secrets OpenMLS may change before it writes them.
+/// Which secrets OpenMLS may change before it writes them all.
 ///
 /// The others are not looked at, provided that they are stored. In memory they may differ all the same: to judge a message,
 /// OpenMLS opens ratchets, and does not write them when it refuses it. What is stored then has the same keys, unopened.
@@ -27,8 +27,10 @@ pub(crate) enum Changes {
     /// Any.
     #[default]
     All,
-    /// The present one's, when it begins and while it lasts.
+    /// Those of the present epoch, which may be a new one.
     Present,
+    /// What an application message of the present epoch changes.
+    Message,
     /// Those of this past epoch.
     Past(u64),
 }
@@ -38,11 +40,12 @@ pub(crate) enum Changes {
 pub(super) struct Expected(Cell<Changes>);
 
 impl Changes {
-    fn spare(self, epoch: Epoch) -> bool {
-        match self {
-            Changes::All => false,
-            Changes::Present => epoch != Epoch::Present,
-            Changes::Past(changed) => epoch != Epoch::Past(changed),
+    fn depth(self, epoch: Epoch) -> Depth {
+        match (self, epoch) {
+            (Changes::All, _) | (Changes::Present, Epoch::Present) => Depth::Full,
+            (Changes::Message, Epoch::Present) => Depth::Message,
+            (Changes::Past(changed), Epoch::Past(epoch)) if changed == epoch => Depth::Full,
+            _ => Depth::Skip,
         }
     }
 }
@@ -61,12 +64,33 @@ impl Storage {
         #[cfg(test)]
         self.written.replace(encode(secrets)?);
         let rows = self.keystore.rows();
-        let image = rows.image(Entity::MessageSecrets, scope)?;
+        let mut image = rows.image(Entity::MessageSecrets, scope)?;
         let changes = self.expected.0.get();
-        let keep = |epoch| changes.spare(epoch) && image.has(&Place::beginning(epoch).key());
-        match split(secrets, &keep) {
-            Some(split) => rows.replace(image, split.rows(), &split.kept()),
-            None => rows.replace(image, std::iter::once((WHOLE, encode(secrets)?.as_slice())), NOTHING),
+        let depth = |epoch| match image.has(&Place::beginning(epoch).key()) {
+            true => changes.depth(epoch),
+            false => Depth::Full,
+        };
+        let closer = |epoch| match depth(epoch) {
+            Depth::Message => Depth::Full,
+            depth => depth,
+        };
+        // An opened ratchet shows in what was there before and is no more; then nodes have changed as well.
+        let split = match changes {
+            Changes::Message => split(secrets, &depth).filter(|split| split.opened == image.note),
+            _ => None,
+        }
+        .or_else(|| split(secrets, &closer));
+        match split {
+            Some(mut split) => {
+                if !split.opened.is_empty() {
+                    image.note = std::mem::take(&mut split.opened);
+                }
+                rows.replace(image, split.rows(), &split.kept);
+            }
+            None => {
+                image.note.clear();
+                rows.replace(image, std::iter::once((WHOLE, encode(secrets)?.as_slice())), NOTHING);
+            }
         }
         Ok(())
     }
@@ -88,7 +112,8 @@ impl Storage {
 
     pub(super) fn delete_message_secrets_of(&self, scope: &[u8]) -> Result<()> {
         let rows = self.keystore.rows();
-        let image = rows.image(Entity::MessageSecrets, scope)?;
+        let mut image = rows.image(Entity::MessageSecrets, scope)?;
+        image.note.clear();
         rows.replace(image, std::iter::empty::<(Key, &[u8])>(), NOTHING);
         Ok(())
     }

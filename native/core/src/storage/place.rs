@@ -77,6 +77,11 @@ impl Place {
         key
     }
 
+    /// What the keys of all rows of its section begin with.
+    pub(super) fn section_prefix(self) -> Vec<u8> {
+        self.key()[..10].to_vec()
+    }
+
     /// The place with this key.
     pub(super) fn of(key: &[u8]) -> Option<Place> {
         let key = Key::try_from(key).ok()?;
