@@ -103,7 +103,9 @@ impl Team {
         let founding = step(&mut alice, |session| {
             session.stage_create(TEAM, &credential, invitees, false)
         });
-        step(&mut alice, |session| session.merge_commit(TEAM, &founding.commit_id));
+        step(&mut alice, |session| {
+            session.merge_commit(TEAM, &founding.commit_id, false)
+        });
         let welcome = founding.welcome.unwrap();
         for member in &mut active {
             step(member, |session| session.join_by_welcome(&welcome));
@@ -117,7 +119,9 @@ impl Team {
         for _ in 0..PAST_EPOCHS {
             team.everybody_sends(backlog);
             let update = step(&mut team.alice, |session| session.stage_commit(TEAM, Request::Update)).unwrap();
-            step(&mut team.alice, |session| session.merge_commit(TEAM, &update.commit_id));
+            step(&mut team.alice, |session| {
+                session.merge_commit(TEAM, &update.commit_id, false)
+            });
             for member in &mut team.active {
                 step(member, |session| receive(session, update.commit.clone()));
             }

@@ -7,8 +7,8 @@
 use openmls::messages::group_info::VerifiableGroupInfo;
 use openmls::prelude::{Extension, MlsGroup, MlsMessageBodyIn, MlsMessageIn, UnknownExtension};
 use openmls_traits::OpenMlsProvider;
-use serde::de::IgnoredAny;
 use openmls_traits::storage::StorageProvider as _;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use tls_codec::{DeserializeBytes, Serialize as _};
 

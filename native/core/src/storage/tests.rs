@@ -57,7 +57,7 @@ impl Team {
             let credential = alice.credentials()?.remove(0).reference;
             alice.stage_create(TEAM, &credential, invitees, false)
         });
-        step(&mut alice, |alice| alice.merge_commit(TEAM, &founding.commit_id));
+        step(&mut alice, |alice| alice.merge_commit(TEAM, &founding.commit_id, false));
         step(&mut bob, |bob| {
             bob.join_by_welcome(&founding.welcome.expect("it adds bob"))
         });
@@ -84,7 +84,7 @@ fn read(session: &mut Session, bytes: &[u8]) {
 fn commit(session: &mut Session) -> Vec<u8> {
     let staged = step(session, |session| session.stage_commit(TEAM, Request::Update));
     let staged = staged.expect("an update is work");
-    step(session, |session| session.merge_commit(TEAM, &staged.commit_id));
+    step(session, |session| session.merge_commit(TEAM, &staged.commit_id, false));
     staged.commit
 }
 
