@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 import { checkout } from "./machine.js";
 import type { BareOperation } from "./measures.js";
 
-/** The team of OpenMLS alone, in a process of its own: the program native/core/examples/bare_openmls. */
+/** The team of OpenMLS alone, in a process of its own: the program native/bare-openmls. */
 export class BareTeam {
   readonly #process: ChildProcessWithoutNullStreams;
   readonly #lines: AsyncIterator<string>;
@@ -19,12 +19,8 @@ export class BareTeam {
 
   /** Builds the program where it is not built, and founds the group. */
   static async of(members: number): Promise<BareTeam> {
-    // prettier-ignore
-    const args = [
-      "run", "--release", "--quiet", "--manifest-path", "native/Cargo.toml", "-p", "conclave-core",
-      "--example", "bare_openmls", "--", String(members),
-    ];
-    const child = spawn("cargo", args, { cwd: checkout });
+    const args = ["run", "--release", "--quiet", "--manifest-path", "native/Cargo.toml", "-p", "bare-openmls"];
+    const child = spawn("cargo", [...args, "--", String(members)], { cwd: checkout });
     const team = new BareTeam(child);
     try {
       await once(child, "spawn");
@@ -39,7 +35,7 @@ export class BareTeam {
   async micros(operation: BareOperation): Promise<number> {
     this.#process.stdin.write(`${operation}\n`);
     const { micros } = await this.#answer();
-    if (micros === undefined) throw new Error(`bare_openmls does not know the operation ${operation}.`);
+    if (micros === undefined) throw new Error(`bare-openmls does not know the operation ${operation}.`);
     return micros;
   }
 
@@ -54,7 +50,7 @@ export class BareTeam {
 
   async #answer(): Promise<{ micros?: number }> {
     const line = await this.#lines.next();
-    if (line.done === true) throw new Error(`bare_openmls ended too early.\n${this.#complaints}`);
+    if (line.done === true) throw new Error(`bare-openmls ended too early.\n${this.#complaints}`);
     return JSON.parse(line.value) as { micros?: number };
   }
 }

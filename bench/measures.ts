@@ -12,7 +12,7 @@ export interface Measure {
 
 export type MeasureName = (typeof measures)[number]["name"];
 
-/** The operations of native/core/examples/bare_openmls. */
+/** The operations of native/bare-openmls. */
 export type BareOperation = "keyPackages" | "add" | "join" | "update" | "process" | "encrypt" | "receive";
 
 /** How many messages go together, in flight or in a transaction; and how many key packages are made at once. */

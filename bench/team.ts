@@ -15,7 +15,7 @@ const PLAINTEXT = new Uint8Array(1024).fill(7);
  * A group that alice has founded. One member in twenty takes part, the first of them is bob; each has sent in the present epoch
  * and in every past one that is kept. Alice, bob and the joiner have keystores on the disk, the others in memory.
  *
- * native/core/examples/bare_openmls/team.rs is the same with OpenMLS alone. What is not given to the meter is preparation.
+ * native/bare-openmls/src/team.rs is the same with OpenMLS alone. What is not given to the meter is preparation.
  */
 export class Team {
   readonly #alice: Client;

@@ -1,11 +1,12 @@
 //! A client of OpenMLS alone, and its membership in a group. What comes and goes are bytes, as in the core.
 
-use conclave_core::limits::{FORWARD, OUT_OF_ORDER, PADDING, PAST_EPOCHS};
 use openmls::prelude::*;
 use openmls_rust_crypto::OpenMlsRustCrypto;
 use openmls_traits::signatures::{Signer, SignerError};
 use openmls_traits::types::SignatureScheme;
 use tls_codec::Serialize as _;
+
+use crate::limits::{FORWARD, OUT_OF_ORDER, PADDING, PAST_EPOCHS};
 
 const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
 

@@ -1,8 +1,8 @@
 //! What OpenMLS alone needs for the operations of `npm run bench`: with the cryptography and the settings of the core, and with
 //! OpenMLS' own storage in memory; no keystore, no Node. The bench starts it and measures both in turns.
 //!
-//! `cargo run --release -p conclave-core --example bare_openmls -- <members>` makes a group of so many and answers each line of
-//! its input, the name of an operation, with a line of JSON: how many microseconds it took, or each of 100 messages.
+//! `cargo run --release -p bare-openmls -- <members>` makes a group of so many and answers each line of its input, the name of an
+//! operation, with a line of JSON: how many microseconds it took, or each of 100 messages.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -10,6 +10,13 @@
 )]
 
 mod client;
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the same file in the core, where more of it is used"
+)]
+#[path = "../../core/src/limits.rs"]
+mod limits;
 mod team;
 
 use std::io::stdin;

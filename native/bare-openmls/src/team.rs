@@ -2,9 +2,8 @@
 
 use std::time::Instant;
 
-use conclave_core::limits::PAST_EPOCHS;
-
 use crate::client::{Client, Membership};
+use crate::limits::PAST_EPOCHS;
 
 const MANY: usize = 100;
 const PLAINTEXT: [u8; 1024] = [7; 1024];
