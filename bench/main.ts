@@ -48,9 +48,9 @@ async function bench({ sizes, rounds, json, svg }: Task): Promise<void> {
   if (svg !== undefined) await writeFile(svg, plot(report));
 }
 
-/** Large groups take long to do anything. */
+/** Enough for a median; large groups take long to do anything. */
 function roundsFor(members: number): number {
-  return members < 1000 ? 15 : 10;
+  return members < 1000 ? 15 : 8;
 }
 
 /** A folder that goes with the process, also when it is interrupted. */

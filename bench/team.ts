@@ -71,6 +71,7 @@ export class Team {
   async round(meter: Meter): Promise<void> {
     await this.#bob.session.close();
     await meter.time("open", () => this.#bob.opens());
+    await this.#bob.session.conversation(TEAM).members(); // Loads the group, so that no later figure contains that.
     const { session, credential } = this.#joiner;
     await meter.time("keyPackages", () => session.generateKeyPackages(credential, { count: MANY }));
     await this.#addAndJoin(meter);
