@@ -59,7 +59,7 @@ export class Person {
   transacting = false;
   /**
    * Messages that were encrypted in a transaction which is not known to be stored. They may be sent all the same; but when they come
-   * back, the session cannot know that they are its own, and says `rejected`.
+   * back to a session that was opened later, it may not know that they are its own, and says `rejected`.
    */
   readonly unstored = new Set<Id>();
   session: Session | undefined;

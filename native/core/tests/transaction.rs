@@ -3,7 +3,7 @@
 mod support;
 
 use conclave_core::conversation::commit::Request;
-use conclave_core::conversation::received::What;
+use conclave_core::conversation::received::{Ignored, What};
 use conclave_core::error::Code;
 use conclave_core::keystore::{DatabaseKey, Keystore};
 use support::{Client, TEAM, client, client_with, team, texts};
@@ -37,6 +37,27 @@ fn what_was_encrypted_in_a_transaction_that_is_taken_back_still_decrypts() {
     alice.session.commit().expect("one is open");
     sent.push(alice.send("after"));
     all_decrypt(&mut bob, &sent);
+}
+
+#[test]
+fn what_was_sent_by_a_transaction_that_is_taken_back_is_known_as_ones_own() {
+    let mut bob = client("bob");
+    let mut alice = team(&mut [&mut bob]);
+    alice.session.begin().expect("none is open");
+    let sent = alice.send("taken back");
+    alice.session.rollback().expect("one is open");
+    assert!(matches!(alice.receive(&[&sent])[0], What::Ignored(Ignored::Own)));
+    // Also when only a part is taken back, and the rest is kept.
+    alice.session.begin().expect("none is open");
+    let mark = alice.session.mark().expect("one is open");
+    let part = alice.send("a part");
+    alice.session.rollback_to(mark).expect("it is there");
+    let kept = alice.send("kept");
+    alice.session.commit().expect("one is open");
+    for message in [&sent, &part, &kept] {
+        assert!(matches!(alice.receive(&[message])[0], What::Ignored(Ignored::Own)));
+    }
+    all_decrypt(&mut bob, &[sent, part, kept]);
 }
 
 #[test]

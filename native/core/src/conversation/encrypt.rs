@@ -43,7 +43,9 @@ impl Session {
                 .tls_serialize_detached()
                 .map_err(|cause| Error::internal("the message could not be written").caused_by(cause))?;
             conversation.store_sent(sent + 1)?;
-            conversation.remember(&message_id(&message), conversation.epoch(), Fate::Sent)?;
+            let id = message_id(&message);
+            conversation.remember(&id, conversation.epoch(), Fate::Sent)?;
+            conversation.hand_out(id);
             Ok(message)
         })
     }

@@ -11,6 +11,7 @@ use openmls_traits::signatures::{Signer, SignerError};
 use openmls_traits::types::SignatureScheme;
 
 use crate::conversation::Conversation;
+use crate::conversation::known::{MessageId, remember_sent};
 use crate::error::{Error, Result};
 use crate::keystore::Entity;
 use crate::provider::Provider;
@@ -19,15 +20,21 @@ use crate::storage::Changes;
 /// How many generations are reserved at once. Receivers skip up to [`crate::limits::FORWARD`] in a row.
 const BLOCK: u32 = 32;
 
-/// What a transaction reserved, with the number of generations it really used.
+/// What a transaction reserved and handed out, whatever becomes of it.
 #[derive(Default)]
-pub(crate) struct Reserved(HashMap<(Vec<u8>, u64), u32>);
+pub(crate) struct Reserved {
+    /// The number of generations that it really used, by group and epoch.
+    used: HashMap<(Vec<u8>, u64), u32>,
+    /// Its messages, which must be known when they come back.
+    sent: Vec<(Vec<u8>, u64, MessageId)>,
+}
 
 impl Reserved {
     /// The transaction is stored: what it sent is counted in the groups themselves. Except where it came back to a mark, or
     /// deleted the conversation: what it used stays reserved then.
     pub(crate) fn release(self, provider: &Provider) -> Result<()> {
-        for ((scope, epoch), used) in self.0 {
+        self.remember_sent(provider)?;
+        for ((scope, epoch), used) in self.used {
             let sent: Option<u32> = provider.read(Entity::Generations, &scope, &sent_key(epoch))?;
             let reserved = reserved_key(epoch);
             if sent.unwrap_or(0) < used {
@@ -41,8 +48,19 @@ impl Reserved {
 
     /// The transaction is taken back: exactly what it used stays reserved.
     pub(crate) fn burn(self, provider: &Provider) -> Result<()> {
-        for ((scope, epoch), used) in self.0 {
+        self.remember_sent(provider)?;
+        for ((scope, epoch), used) in self.used {
             provider.write(Entity::Generations, &scope, &reserved_key(epoch), &used)?;
+        }
+        Ok(())
+    }
+
+    /// Of conversations that are there: a message may have been sent though the step that made it was taken back.
+    fn remember_sent(&self, provider: &Provider) -> Result<()> {
+        for (scope, epoch, id) in &self.sent {
+            if provider.rows().get(Entity::Conversation, scope, &[])?.is_some() {
+                remember_sent(provider, scope, *epoch, id)?;
+            }
         }
         Ok(())
     }
@@ -80,9 +98,17 @@ impl Conversation<'_> {
         }
         let used = (self.scope.clone(), self.epoch());
         if let Some(reserved) = &mut self.reserved {
-            reserved.0.insert(used, sent + 1);
+            reserved.used.insert(used, sent + 1);
         }
         Ok(())
+    }
+
+    /// Inside a transaction, notes a message that is handed out.
+    pub(crate) fn hand_out(&mut self, id: MessageId) {
+        let message = (self.scope.clone(), self.epoch(), id);
+        if let Some(reserved) = &mut self.reserved {
+            reserved.sent.push(message);
+        }
     }
 
     pub(crate) fn store_sent(&self, sent: u32) -> Result<()> {
@@ -122,7 +148,7 @@ impl Conversation<'_> {
         let used = self
             .reserved
             .as_ref()
-            .and_then(|reserved| reserved.0.get(&(self.scope.clone(), self.epoch())));
+            .and_then(|reserved| reserved.used.get(&(self.scope.clone(), self.epoch())));
         used.map_or_else(|| self.reserved_before(), |used| Ok(*used))
     }
 

@@ -10,6 +10,7 @@ use crate::conversation::Conversation;
 use crate::error::Result;
 use crate::keystore::Entity;
 use crate::limits::PAST_EPOCHS;
+use crate::provider::Provider;
 
 /// SHA-256 of a message: the messageId, and for a commit the commitId.
 pub type MessageId = [u8; 32];
@@ -57,12 +58,21 @@ impl Conversation<'_> {
     /// Forgets the messages of epochs that have left the window.
     pub(crate) fn prune_known(&self) -> Result<()> {
         let end = self.epoch().saturating_sub(PAST_EPOCHS).to_be_bytes();
-        for (key, _) in self.provider.rows().list(Entity::KnownMessage, &self.scope)? {
+        for key in self.provider.rows().keys(Entity::KnownMessage, &self.scope)? {
             if key.as_slice() < end.as_slice() {
                 self.provider.rows().delete(Entity::KnownMessage, &self.scope, &key);
             }
         }
         Ok(())
+    }
+}
+
+/// Notes an own message, unless it is known already.
+pub(crate) fn remember_sent(provider: &Provider, scope: &[u8], epoch: u64, id: &MessageId) -> Result<()> {
+    let key = key(epoch, id);
+    match provider.rows().get(Entity::KnownMessage, scope, &key)? {
+        Some(_) => Ok(()),
+        None => provider.write(Entity::KnownMessage, scope, &key, &Fate::Sent),
     }
 }
 
