@@ -3,7 +3,7 @@ import { commit, type CommitOptions, type CommitResult, type Plan } from "./comm
 import { MlsError } from "./errors.js";
 import { type Id, type IdLike, type Name, nameOf } from "./id.js";
 import type { NativeIntent, NativeInvitee } from "./native-binding.js";
-import { commitOptions, encryptOptions, invitee, parse, secretLength, text } from "./options.js";
+import { commitOptions, encryptOptions, invitee, parse, secretLength, shortText } from "./options.js";
 import { decrypt } from "./receive.js";
 import type { Received } from "./received.js";
 import { type Member, memberOf } from "./records.js";
@@ -137,7 +137,7 @@ export class Conversation implements MlsConversation {
 
   async exportSecret(label: string, context: Bytes, length: number): Promise<Bytes> {
     const copy = copyBytes(context, "context");
-    parse(text(1024), label, "label");
+    parse(shortText, label, "label");
     parse(secretLength, length, "length");
     return this.#scope.step((native) => native.exportSecret(this.#name.bytes, label, copy, length));
   }

@@ -12,7 +12,7 @@ import {
   joinOptions,
   keyPackageOptions,
   parse,
-  text,
+  shortText,
 } from "./options.js";
 import { copyMessages, joinByWelcome, receive } from "./receive.js";
 import type { Received } from "./received.js";
@@ -190,13 +190,13 @@ export class ScopedOperations implements Operations {
   }
 
   async setData(key: string, value: Bytes | null): Promise<void> {
-    parse(text(1024), key, "key");
+    parse(shortText, key, "key");
     const copy = value === null ? undefined : copyBytes(value, "value");
     await this.#scope.step((native) => native.setData(key, copy));
   }
 
   async data(key: string): Promise<Bytes | undefined> {
-    parse(text(1024), key, "key");
+    parse(shortText, key, "key");
     return (await this.#scope.step((native) => native.data(key))) ?? undefined;
   }
 

@@ -115,15 +115,11 @@ export const keyPackageOptions = z.strictObject({
 });
 
 /** A label or key: not empty, encodable, and short. */
-export const text = (longest: number): z.ZodType<string> =>
-  z.custom<string>(
-    (value) =>
-      typeof value === "string" &&
-      value.length > 0 &&
-      !/\p{Surrogate}/u.test(value) &&
-      Buffer.byteLength(value) <= longest,
-    `must be a string of 1 to ${longest} bytes without lone surrogates`,
-  );
+export const shortText = z.custom<string>(
+  (value) =>
+    typeof value === "string" && value.length > 0 && !/\p{Surrogate}/u.test(value) && Buffer.byteLength(value) <= 1024,
+  "must be a string of 1 to 1024 bytes without lone surrogates",
+);
 
 /** RFC 9420 section 8: the length of an exported secret is a uint16. */
 export const secretLength = whole(1, 65_535);
