@@ -10,7 +10,7 @@ import { Team } from "./team.js";
 const WARM_UP = 2;
 /** Rounds in which the JavaScript thread is watched. */
 const WATCHED = 3;
-const IDLE_MS = 300;
+const IDLE_MS = 500;
 
 /** Founds a group of this size twice, with Conclave and with OpenMLS alone, and measures both in turns. */
 export async function measureGroup(members: number, rounds: number, folder: string): Promise<GroupReport> {
