@@ -1,4 +1,5 @@
 import { Database, DatabaseKey, type MlsErrorCode, Session, type TransactionContext } from "conclave-mls";
+import { callsOfSession } from "../support/calls.js";
 import { FakeClock } from "../support/clock.js";
 import { expectCode } from "../support/expect.js";
 import { cleanUp, freshPath } from "../support/files.js";
@@ -23,37 +24,7 @@ describe("a closed session", () => {
     await Promise.all([session.close(), session.close()]);
     await session.close();
     await session[Symbol.asyncDispose]();
-    const calls = [
-      session.transaction(() => {}),
-      session.newTransaction(),
-      session.unsettledCommits(),
-      session.settle(),
-      session.credentials(),
-      session.generateKeyPackages(credential, { count: 1 }),
-      session.keyPackages(),
-      session.createConversation("x", { credential }),
-      session.createConversation("x", { credential, members: [bytes("x")] }),
-      session.joinByWelcome(bytes("x")),
-      session.conversations(),
-      session.receive(bytes("x")),
-      session.setData("x", null),
-      session.data("x"),
-      session.conversation("team").epoch(),
-      team.epoch(),
-      team.members(),
-      team.active(),
-      team.groupInfo(),
-      team.addMembers([bytes("x")]),
-      team.removeMembers(["bob"]),
-      team.updateKeys(),
-      team.commitPendingProposals(),
-      team.encrypt(bytes("x")),
-      team.decrypt(bytes("x")),
-      team.exportSecret("x", bytes("x"), 1),
-      team.epochAuthenticator(),
-      team.wipe(),
-    ];
-    for (const call of calls) await expectCode(call, "SESSION_CLOSED");
+    for (const call of callsOfSession(session, credential, team)) await expectCode(call, "SESSION_CLOSED");
   });
 
   it("has stored what had been begun before it was closed", async () => {

@@ -1,6 +1,7 @@
 import { setTimeout as timer } from "node:timers";
 import { AsyncLocalStorage } from "node:async_hooks";
-import { Credential, type MlsTransport, type Received, Session, type TransactionContext } from "conclave-mls";
+import { type MlsTransport, type Received, Session, type TransactionContext } from "conclave-mls";
+import { callsOfSession } from "../support/calls.js";
 import { expectCode } from "../support/expect.js";
 import { bytes, everybodyLeaves, Person } from "../support/people.js";
 import { Server } from "../support/server.js";
@@ -17,37 +18,7 @@ async function aliceAndBob(settings: Parameters<typeof Person.comes>[2] = {}) {
 
 /** All calls of a session that would wait for its turn. */
 function callsOf({ session, credential }: Person): Promise<unknown>[] {
-  const team = session.conversation("team");
-  return [
-    session.transaction(() => {}),
-    session.newTransaction(),
-    session.unsettledCommits(),
-    session.settle(),
-    session.addCredential(Credential.basic("alice", { cipherSuite: credential.cipherSuite })),
-    session.credentials(),
-    session.generateKeyPackages(credential, { count: 1 }),
-    session.keyPackages(),
-    session.createConversation("x", { credential }),
-    session.createConversation("x", { credential, members: [bytes("x")] }),
-    session.joinByWelcome(bytes("x")),
-    session.conversations(),
-    session.receive(bytes("x")),
-    session.setData("x", null),
-    session.data("x"),
-    team.epoch(),
-    team.members(),
-    team.active(),
-    team.groupInfo(),
-    team.addMembers([bytes("x")]),
-    team.removeMembers(["bob"]),
-    team.updateKeys(),
-    team.commitPendingProposals(),
-    team.encrypt(bytes("x")),
-    team.decrypt(bytes("x")),
-    team.exportSecret("x", bytes("x"), 1),
-    team.epochAuthenticator(),
-    team.wipe(),
-  ];
+  return callsOfSession(session, credential, session.conversation("team"));
 }
 
 describe("a session inside its own transaction", () => {

@@ -1,4 +1,5 @@
-import { Credential, type MlsConversation, type MlsError, type TransactionContext } from "conclave-mls";
+import type { MlsConversation, MlsError, TransactionContext } from "conclave-mls";
+import { callsOfConversation, callsOfOperations } from "../support/calls.js";
 import { FakeClock } from "../support/clock.js";
 import { expectCode } from "../support/expect.js";
 import { bytes, everybodyLeaves, Person, text } from "../support/people.js";
@@ -193,21 +194,10 @@ describe("transactions", () => {
       handle = tx.conversation("team");
     });
     const calls = [
-      kept.addCredential(Credential.basic("alice", { cipherSuite: alice.credential.cipherSuite })),
-      kept.credentials(),
-      kept.generateKeyPackages(alice.credential, { count: 1 }),
-      kept.keyPackages(),
-      kept.createConversation("x", { credential: alice.credential }),
-      kept.joinByWelcome(bytes("x")),
-      kept.conversations(),
-      kept.receive(bytes("x")),
-      kept.setData("x", null),
-      kept.data("x"),
+      ...callsOfOperations(kept, alice.credential),
+      ...callsOfConversation(handle),
       kept.finish(),
       kept.abort(),
-      handle.epoch(),
-      handle.encrypt(bytes("x")),
-      handle.updateKeys(),
     ];
     for (const call of calls) await expectCode(call, "TRANSACTION_ENDED");
   });
