@@ -130,9 +130,10 @@ impl Cutter<'_> {
 
     /// The row ends before this byte.
     fn end(&mut self, end: usize) {
-        match self.open.take() {
-            Some(Open { place, start, worth }) if worth == Worth::Row => self.split.rows.push((place, start..end)),
-            _ => {}
+        if let Some(open) = self.open.take()
+            && open.worth == Worth::Row
+        {
+            self.split.rows.push((open.place, open.start..end));
         }
     }
 
