@@ -3,10 +3,10 @@ import { commit, type CommitOptions, type CommitResult, type Plan } from "./comm
 import { MlsError } from "./errors.js";
 import { type Id, type IdLike, type Name, nameOf } from "./id.js";
 import type { NativeIntent, NativeInvitee } from "./native-binding.js";
-import { commitOptions, encryptOptions, invitee, parse, secretLength, shortText } from "./options.js";
+import { commitOptions, encryptOptions, invitee, parse, secretLength, shortText, updateOptions } from "./options.js";
 import { decrypt } from "./receive.js";
 import type { Received } from "./received.js";
-import { type Member, memberOf } from "./records.js";
+import { type CredentialRef, type Member, memberOf } from "./records.js";
 import type { Scope } from "./scope.js";
 
 /** A key package, alone or with the client that it must belong to (else `KEY_PACKAGE_MISMATCH`). */
@@ -18,6 +18,12 @@ export type Invitee =
       /** Whose it must be. */
       clientId: IdLike;
     };
+
+/** How keys are to be updated. */
+export interface UpdateOptions extends CommitOptions {
+  /** What this client is to be known by in the conversation from then on. */
+  credential?: CredentialRef;
+}
 
 /**
  * A conversation: an MLS group (RFC 9420). A handle without state of its own; all its calls reject with
@@ -43,8 +49,13 @@ export interface MlsConversation {
   addMembers(invitees: readonly Invitee[], options?: CommitOptions): Promise<CommitResult>;
   /** Removes these members, in one commit: the leaves as they are now, not whoever bears the name on a later attempt. */
   removeMembers(clientIds: readonly IdLike[], options?: CommitOptions): Promise<CommitResult>;
-  /** Gives this client fresh keys: who may have learned the old ones can no longer read (RFC 9420 section 16.6). */
-  updateKeys(options?: CommitOptions): Promise<CommitResult>;
+  /**
+   * Gives this client fresh keys: who may have learned the old ones can no longer read (RFC 9420 section 16.6). With `credential`
+   * also another signature key: this client is known by it once the commit is accepted, and until then by the present one. The
+   * old credential stays in the keystore until `removeCredential`. `CREDENTIAL_NOT_FOUND` for a credential of another keystore,
+   * `CIPHER_SUITE_UNSUPPORTED` for one of another suite than the conversation's.
+   */
+  updateKeys(options?: UpdateOptions): Promise<CommitResult>;
   /** Commits the proposals that were received; "already-applied" when none is pending. */
   commitPendingProposals(options?: CommitOptions): Promise<CommitResult>;
   /**
@@ -109,8 +120,11 @@ export class Conversation implements MlsConversation {
     return this.#commit({ kind: "remove", clientIds: names }, options);
   }
 
-  async updateKeys(options: CommitOptions = {}): Promise<CommitResult> {
-    return this.#commit({ kind: "update" }, options);
+  async updateKeys(options: UpdateOptions = {}): Promise<CommitResult> {
+    const { credential, ...sending } = parse(updateOptions, options, "options");
+    const intent: NativeIntent =
+      credential === undefined ? { kind: "update" } : { kind: "credential", credentialRef: credential.ref };
+    return this.#commit(intent, sending);
   }
 
   async commitPendingProposals(options: CommitOptions = {}): Promise<CommitResult> {

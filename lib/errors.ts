@@ -55,8 +55,9 @@ export const errorCodes = {
     retryable: false,
   },
   CREDENTIAL_IN_USE: {
-    meaning: "The credential is needed by a conversation or a key package.",
-    whatToDo: "End what uses it first.",
+    meaning: "The credential is needed by a conversation, or by a commit that is not settled.",
+    whatToDo:
+      "Give these conversations another one by `updateKeys({ credential })`, or leave them; call `settle()`; then remove it.",
     retryable: false,
   },
   CLIENT_MISMATCH: {

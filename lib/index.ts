@@ -8,7 +8,7 @@
 export type { Bytes } from "./bytes.js";
 export type { CipherSuite } from "./cipher-suite.js";
 export type { CommitOptions, CommitResult } from "./commit.js";
-export type { Invitee, MlsConversation } from "./conversation.js";
+export type { Invitee, MlsConversation, UpdateOptions } from "./conversation.js";
 export { Credential } from "./credential.js";
 export { Database } from "./database.js";
 export { DatabaseKey } from "./database-key.js";

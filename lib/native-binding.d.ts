@@ -47,6 +47,8 @@ export declare class NativeDatabase {
   addCredential(cipherSuite: number, clientId: Uint8Array): Promise<NativeCredential>
   /** All credentials. */
   credentials(): Promise<Array<NativeCredential>>
+  /** Deletes a credential with its private key and its key packages. */
+  removeCredential(credentialRef: string): Promise<void>
   /** Opens the keystore in this file with 32 bytes of key, or one in memory when both are absent. */
   static open(path?: string | undefined | null, key?: Uint8Array | undefined | null): Promise<NativeDatabase>
   /** Binds the keystore to this client. */
@@ -115,9 +117,10 @@ export interface NativeInspection {
 
 /** What a commit is for; the field that the kind names is set. */
 export interface NativeIntent {
-  kind: "add" | "remove" | "update" | "pending-proposals" | "again"
+  kind: "add" | "remove" | "update" | "credential" | "pending-proposals" | "again"
   invitees?: Array<NativeInvitee>
   clientIds?: Array<Uint8Array>
+  credentialRef?: string
   again?: Uint8Array
 }
 

@@ -50,6 +50,12 @@ export interface Operations {
   /** The credentials of this client. */
   credentials(): Promise<CredentialRef[]>;
   /**
+   * Deletes a credential with its private key, and the key packages that were made with it: take those off the server first,
+   * nobody can be added by them afterwards. `CREDENTIAL_IN_USE` while this client is known by it in a conversation, or a commit
+   * that would bring it there is open; `CREDENTIAL_NOT_FOUND` when it is not there.
+   */
+  removeCredential(credential: CredentialRef): Promise<void>;
+  /**
    * Makes 1 to 1,000 key packages for others to add this client with. Their private keys are stored before you get their
    * bytes, also inside a transaction that is aborted later. `CREDENTIAL_NOT_FOUND` for a reference of another keystore.
    */
@@ -124,6 +130,11 @@ export class ScopedOperations implements Operations {
   async credentials(): Promise<CredentialRef[]> {
     const credentials = await this.#scope.step((native) => native.credentials());
     return credentials.map(credentialRefOf);
+  }
+
+  async removeCredential(credential: CredentialRef): Promise<void> {
+    const { ref } = parse(credentialRef, credential, "credential");
+    await this.#scope.step((native) => native.removeCredential(ref));
   }
 
   async generateKeyPackages(

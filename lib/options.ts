@@ -98,6 +98,7 @@ export const sessionOptions = z.strictObject({
 });
 
 export const commitOptions = z.strictObject({ signal: signal.optional(), attempts: whole(1, 1000).optional() });
+export const updateOptions = commitOptions.extend({ credential: credentialRef.optional() });
 export const joinOptions = commitOptions.extend({ credential: credentialRef });
 export const settleOptions = z.strictObject({ signal: signal.optional() });
 export const encryptOptions = z.strictObject({ aad: later });

@@ -161,6 +161,11 @@ export class Session implements Operations, AsyncDisposable {
     return this.#operations.credentials();
   }
 
+  /** {@inheritDoc Operations.removeCredential} */
+  removeCredential(credential: CredentialRef): Promise<void> {
+    return this.#operations.removeCredential(credential);
+  }
+
   /** {@inheritDoc Operations.generateKeyPackages} */
   generateKeyPackages(
     credential: CredentialRef,

@@ -195,7 +195,7 @@ describe("transactions", () => {
     });
     const calls = [
       ...callsOfOperations(kept, alice.credential),
-      ...callsOfConversation(handle),
+      ...callsOfConversation(handle, alice.credential),
       kept.finish(),
       kept.abort(),
     ];

@@ -2,7 +2,8 @@
 import { chmod, open as openFile, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { inspect } from "node:util";
-import { Credential, Database, DatabaseKey, MlsError, Session } from "conclave-mls";
+import { Credential, type CredentialRef, Database, DatabaseKey, inspectMessage, MlsError, Session } from "conclave-mls";
+import { EmbeddedDeliveryService, transportOf } from "conclave-mls/delivery-service";
 import { expectCode } from "../support/expect.js";
 import { cleanUp, freshPath } from "../support/files.js";
 
@@ -65,6 +66,20 @@ function whatNow(error: unknown): string {
 }
 // end
 
+// snippet: another-key
+/** Goes on in all conversations with a fresh signature key, and deletes the old one. */
+async function renewSignatureKey(session: Session, old: CredentialRef): Promise<CredentialRef> {
+  const { cipherSuite } = old;
+  const credential = await session.addCredential(Credential.basic(session.clientId, { cipherSuite }));
+  for (const id of await session.conversations()) {
+    const conversation = session.conversation(id);
+    if (await conversation.active()) await conversation.updateKeys({ credential });
+  }
+  await session.removeCredential(old); // Its key packages go with it: publish fresh ones, and withdraw the old ones before.
+  return credential;
+}
+// end
+
 // snippet: closing
 /** All sessions of the application, so that nobody forgets one. */
 class Sessions {
@@ -98,6 +113,7 @@ class Keyring implements SafeStorage {
   }
 }
 
+const cipherSuite = "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519";
 const sessions = new Sessions();
 let folder: string;
 let path: string;
@@ -183,6 +199,33 @@ test("each way in which a keystore does not open says what to do", async () => {
   expect(await refusal(key())).toMatch("does not play along");
 });
 
+test("a fresh signature key is used everywhere, and the old one is gone", async () => {
+  const server = await EmbeddedDeliveryService.inMemory();
+  const open = async (clientId: string): Promise<Session> =>
+    sessions.add(await Session.open(await Database.inMemory(), { clientId, transport: transportOf(server, clientId) }));
+  const [alice, bob] = [await open("alice"), await open("bob")];
+  const old = await alice.addCredential(Credential.basic("alice", { cipherSuite }));
+  const bobs = await bob.addCredential(Credential.basic("bob", { cipherSuite }));
+  const [invited] = await bob.generateKeyPackages(bobs, { count: 1 });
+  await server.publishKeyPackages("bob", [invited!]);
+  const team = await alice.createConversation("team", { credential: old, members: [invited!.bytes] });
+  await alice.createConversation("notes", { credential: old });
+
+  const credential = await renewSignatureKey(alice, old);
+  expect(await alice.credentials()).toEqual([credential]);
+  await server.sendMessage("alice", await team.encrypt(Buffer.from("hello")));
+  const read: string[] = [];
+  for (const { bytes } of await server.pull("bob")) {
+    if (inspectMessage(bytes).kind === "welcome") await bob.joinByWelcome(bytes);
+    else
+      for (const one of await bob.receive(bytes))
+        if (one.type === "message") read.push(Buffer.from(one.plaintext).toString());
+  }
+  expect(read).toEqual(["hello"]);
+  expect(await bob.conversation("team").members()).toEqual(await team.members());
+  await server.close();
+});
+
 test("a keystore belongs to one client for ever", async () => {
   const bytes = DatabaseKey.generate().copyBytes();
   await openSession(DatabaseKey.from(bytes));
@@ -195,8 +238,7 @@ test("a keystore belongs to one client for ever", async () => {
 test("on the disk are four files for their owner only, without names and contents; after closing, one", async () => {
   await chmod(folder, 0o755);
   const session = await openSession(DatabaseKey.generate());
-  const suite = "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519";
-  const credential = await session.addCredential(Credential.basic("alice", { cipherSuite: suite }));
+  const credential = await session.addCredential(Credential.basic("alice", { cipherSuite }));
   await session.createConversation("a name that nobody should read", { credential });
   await session.setData("note", Buffer.from("something that nobody should read"));
 

@@ -9,8 +9,8 @@ export function callsOfSession(session: Session, credential: CredentialRef, team
     session.unsettledCommits(),
     session.settle(),
     ...callsOfOperations(session, credential),
-    ...callsOfConversation(session.conversation("team")),
-    ...callsOfConversation(team),
+    ...callsOfConversation(session.conversation("team"), credential),
+    ...callsOfConversation(team, credential),
   ];
 }
 
@@ -19,6 +19,7 @@ export function callsOfOperations(operations: Operations, credential: Credential
   return [
     operations.addCredential(Credential.basic("alice", { cipherSuite: credential.cipherSuite })),
     operations.credentials(),
+    operations.removeCredential(credential),
     operations.generateKeyPackages(credential, { count: 1 }),
     operations.keyPackages(),
     operations.createConversation("x", { credential }),
@@ -33,7 +34,7 @@ export function callsOfOperations(operations: Operations, credential: Credential
 }
 
 /** Every call of a conversation. */
-export function callsOfConversation(team: MlsConversation): Promise<unknown>[] {
+export function callsOfConversation(team: MlsConversation, credential: CredentialRef): Promise<unknown>[] {
   return [
     team.epoch(),
     team.members(),
@@ -42,6 +43,7 @@ export function callsOfConversation(team: MlsConversation): Promise<unknown>[] {
     team.addMembers([bytes("x")]),
     team.removeMembers(["bob"]),
     team.updateKeys(),
+    team.updateKeys({ credential }),
     team.commitPendingProposals(),
     team.encrypt(bytes("x")),
     team.decrypt(bytes("x")),

@@ -10,6 +10,7 @@ use napi::bindgen_prelude::{BigInt, Object};
 use napi_derive::napi;
 
 use crate::bytes::Uint8Array;
+use crate::credential::reference;
 use crate::database::NativeDatabase;
 use crate::key_package::milliseconds;
 use crate::member::{NativeChange, converted};
@@ -34,10 +35,11 @@ impl From<NativeInvitee> for Invitee {
 /// What a commit is for; the field that the kind names is set.
 #[napi(object, object_to_js = false)]
 pub struct NativeIntent {
-    #[napi(ts_type = "\"add\" | \"remove\" | \"update\" | \"pending-proposals\" | \"again\"")]
+    #[napi(ts_type = "\"add\" | \"remove\" | \"update\" | \"credential\" | \"pending-proposals\" | \"again\"")]
     pub kind: String,
     pub invitees: Option<Vec<NativeInvitee>>,
     pub client_ids: Option<Vec<Uint8Array>>,
+    pub credential_ref: Option<String>,
     pub again: Option<Uint8Array>,
 }
 
@@ -47,6 +49,7 @@ impl NativeIntent {
             "add" => Request::Add(converted(self.invitees.unwrap_or_default())),
             "remove" => Request::Remove(self.client_ids.unwrap_or_default().into_iter().map(|id| id.0).collect()),
             "update" => Request::Update,
+            "credential" => Request::Credential(reference(&self.credential_ref.unwrap_or_default())?),
             "pending-proposals" => Request::PendingProposals,
             "again" => Request::Again(self.again.map(|intent| intent.0).unwrap_or_default()),
             _ => return Err(Error::internal("an unknown kind of commit was asked for")),

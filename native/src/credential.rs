@@ -60,4 +60,14 @@ impl NativeDatabase {
     pub fn credentials<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
         self.step(env, |session| session.credentials(), converted::<_, NativeCredential>)
     }
+
+    /// Deletes a credential with its private key and its key packages.
+    #[napi(ts_return_type = "Promise<void>", catch_unwind)]
+    pub fn remove_credential<'env>(&self, env: &'env Env, credential_ref: String) -> napi::Result<Object<'env>> {
+        self.step(
+            env,
+            move |session| session.remove_credential(&reference(&credential_ref)?),
+            |()| (),
+        )
+    }
 }

@@ -1,6 +1,8 @@
 //! Credentials of this client and their signature keys.
 
-use openmls::prelude::{BasicCredential, Ciphersuite, CredentialWithKey, OpenMlsCrypto, SignatureScheme};
+use openmls::prelude::{
+    BasicCredential, Ciphersuite, CredentialWithKey, KeyPackageBundle, OpenMlsCrypto, SignatureScheme,
+};
 use openmls_traits::OpenMlsProvider;
 use openmls_traits::signatures::{Signer, SignerError};
 use serde::{Deserialize, Serialize};
@@ -8,8 +10,13 @@ use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::cipher_suite::cipher_suite;
+use crate::codec::decode;
+use crate::conversation::commit::StagedCommit;
+use crate::conversation::external_join::PendingJoin;
+use crate::conversation::{ConversationRow, State};
 use crate::error::{Code, Error, Result};
 use crate::id::check_id;
+use crate::key_package::reference_of;
 use crate::keystore::Entity;
 use crate::provider::Provider;
 use crate::session::Session;
@@ -139,12 +146,57 @@ impl Session {
         })
     }
 
+    /// Deletes a credential with its private key, and the key packages that were made with it. Fails with `CREDENTIAL_IN_USE`
+    /// while this client is a member by it, or wants to be by a commit that is open.
+    pub fn remove_credential(&mut self, reference: &[u8]) -> Result<()> {
+        let row = CredentialRow::load(&self.provider, reference)?;
+        if self.is_in_use(reference)? {
+            return Err(Error::new(
+                Code::CredentialInUse,
+                "The credential is needed by a conversation, or by a commit that is open. Give these conversations another one \
+                 by updateKeys, settle the commits, then remove it.",
+            ));
+        }
+        let rows = self.provider.rows();
+        for (key, value) in rows.list(Entity::KeyPackageBundle, &[])? {
+            let bundle: KeyPackageBundle = decode(&value)?;
+            let package = bundle.key_package();
+            if package.leaf_node().signature_key().as_slice() == row.public_key {
+                rows.delete(Entity::KeyPackageBundle, &[], &key);
+                rows.delete(Entity::KeyPackage, &[], &reference_of(self.provider.crypto(), package)?);
+            }
+        }
+        rows.delete(Entity::Credential, &[], reference);
+        Ok(())
+    }
+
+    fn is_in_use(&self, reference: &[u8]) -> Result<bool> {
+        for (_, _, value) in self.provider.rows().list_all(Entity::Conversation)? {
+            let row: ConversationRow = decode(&value)?;
+            if row.state != State::Removed && row.credential == reference {
+                return Ok(true);
+            }
+        }
+        for (_, _, value) in self.provider.rows().list_all(Entity::StagedCommit)? {
+            let staged: StagedCommit = decode(&value)?;
+            if staged.credential.is_some_and(|credential| *credential == reference) {
+                return Ok(true);
+            }
+        }
+        for (_, _, value) in self.provider.rows().list_all(Entity::PendingJoin)? {
+            if decode::<PendingJoin>(&value)?.credential == reference {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// All credentials, in the order of their references.
     pub fn credentials(&self) -> Result<Vec<CredentialRef>> {
         let rows = self.provider.rows().list(Entity::Credential, &[])?;
         rows.into_iter()
             .map(|(key, value)| {
-                let row: CredentialRow = crate::codec::decode(&value)?;
+                let row: CredentialRow = decode(&value)?;
                 let reference = key
                     .as_slice()
                     .try_into()

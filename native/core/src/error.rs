@@ -44,6 +44,7 @@ codes! {
     NotAMember = "NOT_A_MEMBER",
     CipherSuiteUnsupported = "CIPHER_SUITE_UNSUPPORTED",
     CredentialNotFound = "CREDENTIAL_NOT_FOUND",
+    CredentialInUse = "CREDENTIAL_IN_USE",
     ClientMismatch = "CLIENT_MISMATCH",
     ConversationNotFound = "CONVERSATION_NOT_FOUND",
     ConversationExists = "CONVERSATION_EXISTS",

@@ -35,7 +35,7 @@ pub struct Change {
     pub added: Vec<Member>,
     /// Former members, as they were.
     pub removed: Vec<Member>,
-    /// Members whose keys the commit was made to renew, with their new keys.
+    /// Members whose keys the commit was made to renew, or whose signature key it replaces, with their new keys.
     pub updated: Vec<Member>,
 }
 
@@ -65,8 +65,11 @@ pub(crate) fn members(group: &MlsGroup) -> Vec<Member> {
 pub(crate) fn change_of_commit(group: &MlsGroup, commit: &StagedCommit, committer: LeafNodeIndex) -> Change {
     let mut change = change_of_proposals(group, commit.queued_proposals());
     let path_only = commit.queued_proposals().next().is_none();
-    if let (true, Some(node)) = (path_only, commit.update_path_leaf_node()) {
-        change.updated.push(Member::of_leaf(committer, node));
+    if let Some(node) = commit.update_path_leaf_node() {
+        let after = Member::of_leaf(committer, node);
+        if path_only || member_at(group, committer).is_none_or(|before| before != after) {
+            change.updated.push(after);
+        }
     }
     change
 }

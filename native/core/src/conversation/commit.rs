@@ -23,6 +23,8 @@ pub enum Request {
     Remove(Vec<Vec<u8>>),
     /// Give this client new keys.
     Update,
+    /// Give this client the credential with this reference, and with it another signature key, and new keys.
+    Credential(Vec<u8>),
     /// Commit whatever proposals are pending.
     PendingProposals,
     /// Build a lost commit again from its [`StagedCommit::intent`].
@@ -60,6 +62,8 @@ pub struct StagedCommit {
     pub group_info: Vec<u8>,
     /// Client id and KeyPackageRef of everybody whom the Welcome is for.
     pub welcome_to: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The reference of the credential that its committer takes with it, if it takes another one.
+    pub credential: Option<serde_bytes::ByteBuf>,
     /// What the commit changes.
     pub change: Change,
     /// What was asked for, encoded.
@@ -133,6 +137,7 @@ impl Session {
                 Request::Add(invitees) => (Intent::Add(invitees), true),
                 Request::Remove(client_ids) => (conversation.intend_removal(&client_ids)?, true),
                 Request::Update => (Intent::Update, true),
+                Request::Credential(reference) => (Intent::Credential(reference), true),
                 Request::PendingProposals => (Intent::PendingProposals, true),
                 Request::Again(bytes) => (decode(&bytes)?, false),
             };

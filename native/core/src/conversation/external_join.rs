@@ -44,7 +44,7 @@ pub(crate) fn allows(extension: Option<&UnknownExtension>) -> bool {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct PendingJoin {
     pub(crate) staged: StagedCommit,
-    credential: Vec<u8>,
+    pub(crate) credential: Vec<u8>,
     /// The encoded encryption key of the leaf it makes: whoever has it in its tree has accepted it.
     leaf_key: Vec<u8>,
     rows: Vec<PutAside>,
@@ -152,6 +152,7 @@ impl Session {
             welcome: None,
             group_info,
             welcome_to: Vec::new(),
+            credential: None,
             change: Change {
                 added,
                 removed,

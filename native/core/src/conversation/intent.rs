@@ -5,6 +5,7 @@ use openmls_traits::OpenMlsProvider;
 use serde::{Deserialize, Serialize};
 
 use crate::conversation::Conversation;
+use crate::credential::CredentialRow;
 use crate::error::{Code, Error, Result};
 use crate::key_package::{reference_of, validated};
 use crate::limits::MAX_LIST;
@@ -34,6 +35,8 @@ pub enum Intent {
     },
     /// Give this client new keys.
     Update,
+    /// Give this client the credential with this reference, and new keys.
+    Credential(#[serde(with = "serde_bytes")] Vec<u8>),
     /// Commit whatever proposals are pending.
     PendingProposals,
 }
@@ -44,6 +47,8 @@ pub(crate) struct Work {
     pub(crate) adds: Vec<KeyPackage>,
     pub(crate) removes: Vec<LeafNodeIndex>,
     pub(crate) update: bool,
+    /// The reference of a credential other than the present one.
+    pub(crate) credential: Option<Vec<u8>>,
 }
 
 impl Conversation<'_> {
@@ -100,6 +105,11 @@ impl Conversation<'_> {
                 update: true,
                 ..Work::default()
             }),
+            Intent::Credential(reference) => Ok(Work {
+                update: true,
+                credential: self.other_credential(reference)?,
+                ..Work::default()
+            }),
             Intent::PendingProposals => Ok(Work::default()),
         }
     }
@@ -142,6 +152,17 @@ impl Conversation<'_> {
             added.push(package);
         }
         Ok(added)
+    }
+
+    /// This credential, unless it is the present one; fails with `CREDENTIAL_NOT_FOUND`, or `CIPHER_SUITE_UNSUPPORTED`.
+    fn other_credential(&self, reference: &[u8]) -> Result<Option<Vec<u8>>> {
+        if CredentialRow::load(self.provider, reference)?.suite()? != self.group.ciphersuite() {
+            return Err(Error::new(
+                Code::CipherSuiteUnsupported,
+                "The credential is for another cipher suite than the conversation's. Add one of that suite.",
+            ));
+        }
+        Ok((reference != self.row.credential).then(|| reference.to_vec()))
     }
 
     /// The leaves of those who are still here: the same signature key, or the same leaf with the same client id. One who was

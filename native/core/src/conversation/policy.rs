@@ -2,7 +2,7 @@
 
 use openmls::framing::errors::{MessageDecryptionError, SecretTreeError};
 use openmls::group::{MlsGroupStateError, ProcessMessageError, StageCommitError, ValidationError};
-use openmls::prelude::{CredentialType, Proposal, QueuedProposal, Sender, StagedCommit};
+use openmls::prelude::{CredentialType, LeafNode, Proposal, QueuedProposal, Sender, StagedCommit};
 
 use crate::conversation::Conversation;
 use crate::conversation::external_join::{EXTERNAL_JOIN, allows};
@@ -78,11 +78,7 @@ impl Conversation<'_> {
             }
             (Proposal::Update(update), Sender::Member(leaf)) => {
                 let before = member_at(&self.group, *leaf)?;
-                if identity(update.leaf_node().credential()) == before.client_id {
-                    None
-                } else {
-                    refused("A member tries to take another identity.")
-                }
+                refused(changed_identity(&before, update.leaf_node())?)
             }
             (Proposal::ReInit(_), _) => refused("The re-initialisation of a conversation is not supported."),
             _ => None,
@@ -101,15 +97,8 @@ impl Conversation<'_> {
             return Some(refusal);
         }
         let before = member_at(&self.group, *committer)?;
-        let path = commit.update_path_leaf_node()?;
-        if identity(path.credential()) == before.client_id {
-            None
-        } else {
-            Some(Verdict::Refused(
-                Code::MessageInvalid,
-                "A member tries to take another identity by a commit.",
-            ))
-        }
+        let reason = changed_identity(&before, commit.update_path_leaf_node()?)?;
+        Some(Verdict::Refused(Code::MessageInvalid, reason))
     }
 
     /// Whoever joins from outside may take the place of its own former leaf, and of nobody else's.
@@ -133,4 +122,12 @@ impl Conversation<'_> {
         }
         None
     }
+}
+
+/// Why a member's new leaf is refused, if it is: it may have another signature key, but belongs to the same client.
+fn changed_identity(before: &Member, leaf: &LeafNode) -> Option<&'static str> {
+    if leaf.credential().credential_type() != CredentialType::Basic {
+        return Some("A member takes a credential that is not a basic one.");
+    }
+    (identity(leaf.credential()) != before.client_id).then_some("A member tries to take another identity.")
 }

@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use openmls::credentials::NewSignerBundle;
 use openmls::prelude::{LeafNodeIndex, Proposal, ProposalOrRefType, QueuedProposal};
 use openmls_traits::OpenMlsProvider;
 use tls_codec::Serialize as _;
@@ -11,6 +12,7 @@ use crate::conversation::commit::{StagedCommit, Why};
 use crate::conversation::intent::{Intent, Work};
 use crate::conversation::known::{Fate, MessageId, message_id};
 use crate::conversation::{Conversation, State};
+use crate::credential::CredentialRow;
 use crate::error::{Error, Result};
 use crate::keystore::Entity;
 use crate::member::{Change, change_of_commit, identity};
@@ -36,12 +38,16 @@ impl Conversation<'_> {
         }
         let credential = self.credential()?;
         let signer = credential.signer(self.provider)?;
+        let next = match &work.credential {
+            Some(reference) => Some(CredentialRow::load(self.provider, reference)?),
+            None => None,
+        };
         let build_failed = |cause: &dyn std::fmt::Display| {
             Error::invalid(format!("The commit cannot be built: {cause}. Nothing was changed."))
         };
         // Set also when empty: that of a failed attempt would be committed to.
         self.group.set_aad(Vec::new());
-        let built = self
+        let builder = self
             .group
             .commit_builder()
             .consume_proposal_store(true)
@@ -51,11 +57,21 @@ impl Conversation<'_> {
             .load_psks(self.provider.storage())
             .map_err(|cause| build_failed(&cause))?
             .create_group_info(true)
-            .use_ratchet_tree_extension(true)
-            .build(self.provider.rand(), self.provider.crypto(), &signer, |queued| {
-                fits(queued, &work, own_leaf)
-            })
-            .map_err(|cause| build_failed(&cause))?;
+            .use_ratchet_tree_extension(true);
+        let (rand, crypto) = (self.provider.rand(), self.provider.crypto());
+        let wanted = |queued: &QueuedProposal| fits(queued, &work, own_leaf);
+        let built = match &next {
+            None => builder.build(rand, crypto, &signer, wanted),
+            // Signed with the key that the others know; the new one signs the leaf and the GroupInfo.
+            Some(next) => {
+                let next = NewSignerBundle {
+                    signer: &next.signer(self.provider)?,
+                    credential_with_key: next.with_key(),
+                };
+                builder.build_with_new_signer(rand, crypto, &signer, next, wanted)
+            }
+        }
+        .map_err(|cause| build_failed(&cause))?;
         let bundle = self
             .provider
             .changing(Changes::Present, || built.stage_commit(self.provider))
@@ -83,6 +99,7 @@ impl Conversation<'_> {
             welcome: welcome.map(serde_bytes::ByteBuf::from),
             group_info,
             welcome_to,
+            credential: work.credential.map(serde_bytes::ByteBuf::from),
             change: change_of_commit(&self.group, pending, own_leaf),
             intent: encode(intent)?.to_vec(),
             attempts: 1,
@@ -122,6 +139,9 @@ impl Conversation<'_> {
         self.forget_staged()?;
         self.remember(&staged.commit_id, staged.epoch, Fate::Merged)?;
         self.row.state = State::Member;
+        if let Some(credential) = staged.credential {
+            self.row.credential = credential.into_vec();
+        }
         self.begin_epoch()?;
         Ok(staged.change)
     }
