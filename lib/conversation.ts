@@ -56,7 +56,10 @@ export interface MlsConversation {
    * `CIPHER_SUITE_UNSUPPORTED` for one of another suite than the conversation's.
    */
   updateKeys(options?: UpdateOptions): Promise<CommitResult>;
-  /** Commits the proposals that were received; "already-applied" when none is pending. */
+  /**
+   * Commits the proposals that were received, those that go together, and by that ends all of them. "already-applied" when none
+   * is pending, or when one is to remove this client: that is for the others to commit.
+   */
   commitPendingProposals(options?: CommitOptions): Promise<CommitResult>;
   /**
    * Encrypts a message to all members; `aad` is authenticated but not encrypted. Waits for a commit in flight if it must, and

@@ -12,6 +12,7 @@ pub mod intent;
 pub mod join;
 pub mod known;
 mod past;
+mod pending;
 mod policy;
 pub mod receive;
 pub mod received;

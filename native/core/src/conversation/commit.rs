@@ -142,7 +142,7 @@ impl Session {
                 Request::Again(bytes) => (decode(&bytes)?, false),
             };
             let work = conversation.work_of(&intent, first)?;
-            conversation.stage(&intent, work)
+            work.map(|work| conversation.stage(&intent, work)).transpose()
         })
     }
 

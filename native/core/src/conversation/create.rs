@@ -34,8 +34,8 @@ impl Session {
         self.in_conversation(id, |conversation| {
             let intent = Intent::Add(invitees);
             let work = conversation.work_of(&intent, true)?;
-            let staged = conversation.stage(&intent, work)?;
-            staged.ok_or_else(|| Error::internal("a founding commit adds nobody"))
+            let work = work.ok_or_else(|| Error::internal("a founding commit adds nobody"))?;
+            conversation.stage(&intent, work)
         })
     }
 

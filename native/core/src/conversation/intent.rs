@@ -41,12 +41,11 @@ pub enum Intent {
     PendingProposals,
 }
 
-/// The part of an intent that is left to do in the present epoch.
+/// The part of an intent that is left to do in the present epoch. New keys come with every commit.
 #[derive(Default)]
 pub(crate) struct Work {
     pub(crate) adds: Vec<KeyPackage>,
     pub(crate) removes: Vec<LeafNodeIndex>,
-    pub(crate) update: bool,
     /// The reference of a credential other than the present one.
     pub(crate) credential: Option<Vec<u8>>,
 }
@@ -86,32 +85,36 @@ impl Conversation<'_> {
         })
     }
 
-    /// What is left to do of an intent. `first` is the caller's own call, where a member already present is a mistake; on a
+    /// What is left to do of an intent, if anything. `first` is the caller's own call, where a member already present is a mistake; on a
     /// later attempt it is simply done already.
-    pub(crate) fn work_of(&self, intent: &Intent, first: bool) -> Result<Work> {
-        match intent {
+    pub(crate) fn work_of(&self, intent: &Intent, first: bool) -> Result<Option<Work>> {
+        let work = match intent {
             Intent::Add(invitees) => {
                 check_list("key packages", invitees.len())?;
-                Ok(Work {
-                    adds: self.adds(invitees, first)?,
+                let adds = self.adds(invitees, first)?;
+                (!adds.is_empty()).then(|| Work {
+                    adds,
                     ..Work::default()
                 })
             }
-            Intent::Remove { since, targets } => Ok(Work {
-                removes: self.removes(targets, *since)?,
-                ..Work::default()
-            }),
-            Intent::Update => Ok(Work {
-                update: true,
-                ..Work::default()
-            }),
-            Intent::Credential(reference) => Ok(Work {
-                update: true,
+            Intent::Remove { since, targets } => {
+                let removes = self.removes(targets, *since)?;
+                (!removes.is_empty()).then(|| Work {
+                    removes,
+                    ..Work::default()
+                })
+            }
+            Intent::Update => Some(Work::default()),
+            Intent::Credential(reference) => Some(Work {
                 credential: self.other_credential(reference)?,
                 ..Work::default()
             }),
-            Intent::PendingProposals => Ok(Work::default()),
-        }
+            // Also when none of them fits: they end with the epoch, and until then nobody may send.
+            Intent::PendingProposals => {
+                (self.group.has_pending_proposals() && !self.is_to_be_removed()).then(Work::default)
+            }
+        };
+        Ok(work)
     }
 
     fn adds(&self, invitees: &[Invitee], first: bool) -> Result<Vec<KeyPackage>> {

@@ -67,8 +67,18 @@ pub(crate) fn verdict(cause: ProcessMessageError<Error>) -> Verdict {
 }
 
 impl Conversation<'_> {
-    /// Why a proposal is not stored, if it is not.
-    pub(crate) fn refuses_proposal(&self, queued: &QueuedProposal) -> Option<Verdict> {
+    /// Why a proposal is not kept for a commit, if it is not.
+    pub(crate) fn refuses_to_keep(&self, queued: &QueuedProposal) -> Option<Verdict> {
+        if matches!(queued.proposal(), Proposal::PreSharedKey(_)) {
+            // No commit could be built while it is pending: OpenMLS wants to have the key of each one.
+            let reason = "Pre-shared keys are not supported.";
+            return Some(Verdict::Refused(Code::MessageInvalid, reason));
+        }
+        self.refuses_proposal(queued)
+    }
+
+    /// Why a proposal is not accepted, committed or not, if it is not.
+    fn refuses_proposal(&self, queued: &QueuedProposal) -> Option<Verdict> {
         let refused = |reason| Some(Verdict::Refused(Code::MessageInvalid, reason));
         match (queued.proposal(), queued.sender()) {
             (Proposal::Add(add), _)

@@ -258,7 +258,7 @@ impl Conversation<'_> {
                 }))
             }
             ProcessedMessageContent::ProposalMessage(proposal) => {
-                if let Some(refusal) = self.refuses_proposal(&proposal) {
+                if let Some(refusal) = self.refuses_to_keep(&proposal) {
                     return Ok(refusal);
                 }
                 let change = change_of_proposals(&self.group, std::iter::once(&*proposal));

@@ -3,7 +3,9 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use openmls::credentials::NewSignerBundle;
-use openmls::prelude::{LeafNodeIndex, Proposal, ProposalOrRefType, QueuedProposal};
+use openmls::group::{CommitBuilder, CommitMessageBundle, Complete};
+use openmls::prelude::hash_ref::ProposalRef;
+use openmls::prelude::{ProposalOrRefType, QueuedProposal};
 use openmls_traits::OpenMlsProvider;
 use tls_codec::Serialize as _;
 
@@ -15,69 +17,35 @@ use crate::conversation::{Conversation, State};
 use crate::credential::CredentialRow;
 use crate::error::{Error, Result};
 use crate::keystore::Entity;
-use crate::member::{Change, change_of_commit, identity};
+use crate::member::{Change, change_of_commit};
 use crate::storage::Changes;
 
 impl Conversation<'_> {
-    /// Builds the commit of this work, with all proposals that are pending, and stages it.
-    pub(crate) fn stage(&mut self, intent: &Intent, work: Work) -> Result<Option<StagedCommit>> {
+    /// Builds the commit of this work, with the pending proposals that fit, and stages it.
+    pub(crate) fn stage(&mut self, intent: &Intent, work: Work) -> Result<StagedCommit> {
         // OpenMLS' builder would silently replace a staged commit, which may be on its way.
         if self.staged()?.is_some() {
             return Err(Error::internal("a commit of this conversation is staged already"));
         }
-        let welcome_to = self.welcome_to(&work.adds)?;
-        let own_leaf = self.group.own_leaf_index();
-        let proposals_only = work.adds.is_empty() && work.removes.is_empty() && !work.update;
-        if proposals_only
-            && !self
-                .group
-                .pending_proposals()
-                .any(|queued| fits(queued, &work, own_leaf))
-        {
-            return Ok(None);
-        }
-        let credential = self.credential()?;
-        let signer = credential.signer(self.provider)?;
-        let next = match &work.credential {
-            Some(reference) => Some(CredentialRow::load(self.provider, reference)?),
-            None => None,
+        let signers = Signers {
+            present: self.credential()?,
+            next: match &work.credential {
+                Some(reference) => Some(CredentialRow::load(self.provider, reference)?),
+                None => None,
+            },
         };
-        let build_failed = |cause: &dyn std::fmt::Display| {
-            Error::invalid(format!("The commit cannot be built: {cause}. Nothing was changed."))
-        };
-        // Set also when empty: that of a failed attempt would be committed to.
-        self.group.set_aad(Vec::new());
-        let builder = self
-            .group
-            .commit_builder()
-            .consume_proposal_store(true)
-            .force_self_update(true)
-            .propose_adds(work.adds.iter().cloned())
-            .propose_removals(work.removes.iter().copied())
-            .load_psks(self.provider.storage())
-            .map_err(|cause| build_failed(&cause))?
-            .create_group_info(true)
-            .use_ratchet_tree_extension(true);
-        let (rand, crypto) = (self.provider.rand(), self.provider.crypto());
-        let wanted = |queued: &QueuedProposal| fits(queued, &work, own_leaf);
-        let built = match &next {
-            None => builder.build(rand, crypto, &signer, wanted),
-            // Signed with the key that the others know; the new one signs the leaf and the GroupInfo.
-            Some(next) => {
-                let next = NewSignerBundle {
-                    signer: &next.signer(self.provider)?,
-                    credential_with_key: next.with_key(),
-                };
-                builder.build_with_new_signer(rand, crypto, &signer, next, wanted)
+        let fitting = self.fitting(&work);
+        let built = match self.build(&work, &signers, &fitting) {
+            Err(_) if !fitting.is_empty() => {
+                let valid = self.valid_among(fitting, &work, &signers);
+                self.build(&work, &signers, &valid)
             }
-        }
-        .map_err(|cause| build_failed(&cause))?;
-        let bundle = self
-            .provider
-            .changing(Changes::Present, || built.stage_commit(self.provider))
-            .map_err(|cause| build_failed(&cause))?;
+            built => built,
+        };
+        let (commit, welcome, group_info) = built
+            .map_err(|cause| Error::invalid(format!("The commit cannot be built: {cause}. Nothing was changed.")))?
+            .into_messages();
         let unwritable = |cause: tls_codec::Error| Error::internal("the commit could not be written").caused_by(cause);
-        let (commit, welcome, group_info) = bundle.into_messages();
         let commit = commit.tls_serialize_detached().map_err(unwritable)?;
         let welcome = welcome
             .map(|welcome| welcome.tls_serialize_detached())
@@ -91,6 +59,8 @@ impl Conversation<'_> {
             .group
             .pending_commit()
             .ok_or_else(|| Error::internal("the commit was not staged"))?;
+        let added = pending.add_proposals();
+        let added = added.map(|queued| queued.add_proposal().key_package().clone());
         let staged = StagedCommit {
             conversation_id: self.row.id.clone(),
             epoch: self.epoch(),
@@ -98,9 +68,9 @@ impl Conversation<'_> {
             commit,
             welcome: welcome.map(serde_bytes::ByteBuf::from),
             group_info,
-            welcome_to,
+            welcome_to: self.welcome_to(&added.collect::<Vec<_>>())?,
             credential: work.credential.map(serde_bytes::ByteBuf::from),
-            change: change_of_commit(&self.group, pending, own_leaf),
+            change: change_of_commit(&self.group, pending, self.group.own_leaf_index()),
             intent: encode(intent)?.to_vec(),
             attempts: 1,
             since_ms: now_ms(),
@@ -108,7 +78,69 @@ impl Conversation<'_> {
         };
         self.store_staged(&staged)?;
         self.remember(&staged.commit_id, staged.epoch, Fate::Sent)?;
-        Ok(Some(staged))
+        Ok(staged)
+    }
+
+    fn build(
+        &mut self,
+        work: &Work,
+        signers: &Signers,
+        proposals: &[ProposalRef],
+    ) -> std::result::Result<CommitMessageBundle, BuildError> {
+        let provider = self.provider;
+        let built = self.assemble(work, signers, proposals)?;
+        Ok(provider.changing(Changes::Present, || built.stage_commit(provider))?)
+    }
+
+    /// The proposals that can be committed together, the earlier ones rather than the later ones. Only for when not all can: it
+    /// tries them one by one.
+    fn valid_among(&mut self, proposals: Vec<ProposalRef>, work: &Work, signers: &Signers) -> Vec<ProposalRef> {
+        let mut valid = Vec::new();
+        for proposal in proposals {
+            valid.push(proposal);
+            if self.assemble(work, signers, &valid).is_err() {
+                valid.pop();
+            }
+        }
+        valid
+    }
+
+    /// Computes a commit of this work and of these pending proposals. Nothing is changed by it.
+    fn assemble(
+        &mut self,
+        work: &Work,
+        signers: &Signers,
+        proposals: &[ProposalRef],
+    ) -> std::result::Result<CommitBuilder<'_, Complete>, BuildError> {
+        let provider = self.provider;
+        // Set also when empty: that of a failed attempt would be committed to.
+        self.group.set_aad(Vec::new());
+        let builder = self
+            .group
+            .commit_builder()
+            .consume_proposal_store(true)
+            .force_self_update(true)
+            .propose_adds(work.adds.iter().cloned())
+            .propose_removals(work.removes.iter().copied())
+            .load_psks(provider.storage())?
+            .create_group_info(true)
+            .use_ratchet_tree_extension(true);
+        let signer = signers.present.signer(provider)?;
+        let wanted = |queued: &QueuedProposal| {
+            let by_value = queued.proposal_or_ref_type() == ProposalOrRefType::Proposal;
+            by_value || proposals.contains(queued.proposal_reference_ref())
+        };
+        Ok(match &signers.next {
+            None => builder.build(provider.rand(), provider.crypto(), &signer, wanted)?,
+            // Signed with the key that the others know; the new one signs the leaf and the GroupInfo.
+            Some(next) => {
+                let next = NewSignerBundle {
+                    signer: &next.signer(provider)?,
+                    credential_with_key: next.with_key(),
+                };
+                builder.build_with_new_signer(provider.rand(), provider.crypto(), &signer, next, wanted)?
+            }
+        })
     }
 
     /// The commit staged now.
@@ -155,24 +187,14 @@ impl Conversation<'_> {
     }
 }
 
-/// Whether a proposal can be part of this commit. Its own by value always; of the pending ones not all: a committer cannot remove itself, and what the commit itself does
-/// need not be done twice.
-fn fits(queued: &QueuedProposal, work: &Work, own_leaf: LeafNodeIndex) -> bool {
-    if queued.proposal_or_ref_type() == ProposalOrRefType::Proposal {
-        return true;
-    }
-    match queued.proposal() {
-        Proposal::Remove(remove) => remove.removed() != own_leaf && !work.removes.contains(&remove.removed()),
-        Proposal::Add(add) => {
-            let leaf = add.key_package().leaf_node();
-            !work.adds.iter().any(|package| {
-                package.leaf_node().signature_key() == leaf.signature_key()
-                    || identity(package.leaf_node().credential()) == identity(leaf.credential())
-            })
-        }
-        _ => true,
-    }
+/// Who signs a commit: the present credential, and the one that comes with it if it is another.
+struct Signers {
+    present: CredentialRow,
+    next: Option<CredentialRow>,
 }
+
+/// Why no commit came about; only told.
+type BuildError = Box<dyn std::error::Error>;
 
 /// Milliseconds since 1970.
 pub(crate) fn now_ms() -> u64 {

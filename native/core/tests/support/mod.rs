@@ -1,6 +1,8 @@
 //! Clients for the stories: sessions over keystores in memory, each with a credential.
 #![allow(dead_code, unreachable_pub, reason = "every test file uses a part of it")]
 
+pub mod foreign;
+
 use conclave_core::conversation::commit::{MergeOutcome, Request, StagedCommit};
 use conclave_core::conversation::intent::Invitee;
 use conclave_core::conversation::receive::ReceiveOptions;

@@ -1,0 +1,168 @@
+//! A member of another make: OpenMLS without anything of ours, with public handshakes. It proposes what this client never
+//! would, and keeps no rules but those of OpenMLS.
+#![allow(dead_code, unreachable_pub, reason = "every test file uses a part of it")]
+
+use conclave_core::conversation::commit::StagedCommit;
+use conclave_core::conversation::intent::Invitee;
+use openmls::prelude::*;
+use openmls_rust_crypto::OpenMlsRustCrypto;
+use openmls_traits::signatures::{Signer, SignerError};
+use openmls_traits::types::SignatureScheme;
+use tls_codec::{DeserializeBytes, Serialize as _};
+
+const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
+
+/// Somebody who uses OpenMLS by itself.
+pub struct Foreigner {
+    provider: OpenMlsRustCrypto,
+    signer: Key,
+    pub credential: CredentialWithKey,
+    group: Option<MlsGroup>,
+}
+
+/// A signature key.
+struct Key(Vec<u8>);
+
+impl Foreigner {
+    pub fn of(name: &str) -> Foreigner {
+        let provider = OpenMlsRustCrypto::default();
+        let (private_key, public_key) = provider
+            .crypto()
+            .signature_key_gen(SUITE.signature_algorithm())
+            .expect("there is randomness");
+        Foreigner {
+            provider,
+            signer: Key(private_key),
+            credential: CredentialWithKey {
+                credential: BasicCredential::new(name.into()).into(),
+                signature_key: public_key.into(),
+            },
+            group: None,
+        }
+    }
+
+    pub fn invitee(&self) -> Invitee {
+        Invitee {
+            key_package: bytes_of(&MlsMessageOut::from(self.key_package())),
+            client_id: None,
+        }
+    }
+
+    /// A key package that says it can do what this package's clients can.
+    pub fn key_package(&self) -> KeyPackage {
+        let capabilities = Capabilities::builder()
+            .proposals(vec![ProposalType::SelfRemove])
+            .build();
+        KeyPackage::builder()
+            .leaf_node_capabilities(capabilities)
+            .build(SUITE, &self.provider, &self.signer, self.credential.clone())
+            .expect("it can be made")
+            .key_package()
+            .clone()
+    }
+
+    pub fn join(&mut self, staged: &StagedCommit) {
+        let welcome = staged.welcome.as_ref().expect("the commit adds somebody");
+        let MlsMessageBodyIn::Welcome(welcome) = message(welcome).extract() else {
+            panic!("it is no Welcome")
+        };
+        let config = MlsGroupJoinConfig::builder()
+            .wire_format_policy(MIXED_PLAINTEXT_WIRE_FORMAT_POLICY)
+            .use_ratchet_tree_extension(true)
+            .build();
+        let group = StagedWelcome::new_from_welcome(&self.provider, &config, welcome, None)
+            .and_then(|staged| staged.into_group(&self.provider))
+            .expect("the Welcome is good");
+        self.group = Some(group);
+    }
+
+    /// What anybody proposes, by reference.
+    pub fn propose(&mut self, proposal: Propose) -> Vec<u8> {
+        let group = self.group.as_mut().expect("it is a member");
+        let proposed = group.propose(&self.provider, &self.signer, proposal, ProposalOrRefType::Reference);
+        bytes_of(&proposed.expect("OpenMLS lets it").0)
+    }
+
+    pub fn propose_add(&mut self, invitee: &Invitee) -> Vec<u8> {
+        let MlsMessageBodyIn::KeyPackage(package) = message(&invitee.key_package).extract() else {
+            panic!("it is no key package")
+        };
+        let package = package.validate(self.provider.crypto(), ProtocolVersion::Mls10);
+        self.propose(Propose::Add(package.expect("it is valid")))
+    }
+
+    /// Its own leaf under another name.
+    pub fn propose_to_be(&mut self, name: &str) -> Vec<u8> {
+        let credential = CredentialWithKey {
+            credential: BasicCredential::new(name.into()).into(),
+            signature_key: self.credential.signature_key.clone(),
+        };
+        let parameters = LeafNodeParameters::builder().with_credential_with_key(credential);
+        self.propose(Propose::Update(parameters.build()))
+    }
+
+    pub fn propose_to_leave(&mut self) -> Vec<u8> {
+        let group = self.group.as_mut().expect("it is a member");
+        let proposed = group.leave_group_via_self_remove(&self.provider, &self.signer);
+        bytes_of(&proposed.expect("OpenMLS lets it"))
+    }
+
+    /// Commits what it knows of proposals, and new keys of its own.
+    pub fn commit(&mut self) -> Vec<u8> {
+        let group = self.group.as_mut().expect("it is a member");
+        let bundle = group.self_update(&self.provider, &self.signer, LeafNodeParameters::default());
+        let commit = bytes_of(bundle.expect("OpenMLS lets it").commit());
+        group.merge_pending_commit(&self.provider).expect("it is staged");
+        commit
+    }
+
+    /// Receives handshakes, which take effect, and answers the texts.
+    pub fn receive(&mut self, messages: &[&[u8]]) -> Vec<String> {
+        let group = self.group.as_mut().expect("it is a member");
+        let mut texts = Vec::new();
+        for bytes in messages {
+            let message = message(bytes).try_into_protocol_message().expect("it is for members");
+            let processed = group.process_message(&self.provider, message).expect("it is valid");
+            match processed.into_content() {
+                ProcessedMessageContent::ApplicationMessage(message) => {
+                    texts.push(String::from_utf8_lossy(&message.into_bytes()).into_owned());
+                }
+                ProcessedMessageContent::ProposalMessage(proposal) => group
+                    .store_pending_proposal(self.provider.storage(), *proposal)
+                    .expect("memory takes it"),
+                ProcessedMessageContent::StagedCommitMessage(commit) => group
+                    .merge_staged_commit(&self.provider, *commit)
+                    .expect("it can be merged"),
+                other => panic!("{other:?}"),
+            }
+        }
+        texts
+    }
+
+    pub fn authenticator(&self) -> Vec<u8> {
+        let group = self.group.as_ref().expect("it is a member");
+        group.epoch_authenticator().as_slice().to_vec()
+    }
+}
+
+impl Signer for Key {
+    fn sign(&self, payload: &[u8]) -> Result<Vec<u8>, SignerError> {
+        let provider = OpenMlsRustCrypto::default();
+        provider
+            .crypto()
+            .sign(self.signature_scheme(), payload, &self.0)
+            .map_err(SignerError::CryptoError)
+    }
+
+    fn signature_scheme(&self) -> SignatureScheme {
+        SUITE.signature_algorithm()
+    }
+}
+
+fn bytes_of(message: &MlsMessageOut) -> Vec<u8> {
+    message.tls_serialize_detached().expect("it can be written")
+}
+
+fn message(bytes: &[u8]) -> MlsMessageIn {
+    MlsMessageIn::tls_deserialize_exact_bytes(bytes).expect("it is an MLSMessage")
+}
