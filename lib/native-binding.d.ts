@@ -138,6 +138,7 @@ export interface NativeJoined {
   lastResort: boolean
   cipherSuite: number
   received: Array<NativeReceived>
+  again: boolean
 }
 
 /** A key package; without bytes when listed. */

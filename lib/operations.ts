@@ -78,8 +78,10 @@ export interface Operations {
     options: { credential: CredentialRef; members?: readonly Invitee[]; externalJoin?: boolean },
   ): Promise<MlsConversation>;
   /**
-   * Joins the conversation that this Welcome is for, and receives what has been waiting for it. `WELCOME_INVALID` or
-   * `WELCOME_WITHOUT_KEY_PACKAGE` leave everything as it was.
+   * Joins the conversation that this Welcome is for, and receives what has been waiting for it. A Welcome that comes again, after a
+   * crash before it was acknowledged, answers the conversation as it is now, and does nothing. `WELCOME_INVALID`,
+   * `WELCOME_WITHOUT_KEY_PACKAGE`, and `CONVERSATION_EXISTS` for another Welcome to a conversation that this client is in, leave
+   * everything as it was.
    */
   joinByWelcome(welcome: Bytes): Promise<Joined>;
   /**

@@ -54,7 +54,8 @@ export async function joinByWelcome(
 ): Promise<{ joined: NativeJoined; received: Received[] }> {
   const { result, received } = await scope.receiving(
     (native) => native.joinByWelcome(welcome),
-    ({ conversationId, epoch, members, received: released }) => {
+    ({ conversationId, epoch, members, received: released, again }) => {
+      if (again) return;
       const change = { ...noChange(), added: members.map(memberOf) };
       scope.state.events.emit("conversationChanged", { conversationId, epoch, change, active: true, cause: "joined" });
       forgetReading(scope.state, conversationId);

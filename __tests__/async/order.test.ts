@@ -1,9 +1,12 @@
 import { setTimeout as timer } from "node:timers";
+import { Database, DatabaseKey } from "conclave-mls";
 import { expectCode } from "../support/expect.js";
+import { cleanUp, freshPath } from "../support/files.js";
 import { bytes, everybodyLeaves, Person, text } from "../support/people.js";
 import { Server } from "../support/server.js";
 
 afterEach(everybodyLeaves);
+afterEach(cleanUp);
 
 const numbers = (count: number): string[] => Array.from({ length: count }, (_, place) => String(place));
 
@@ -134,5 +137,51 @@ describe("what overtakes a removal and the invitation after it", () => {
     const [welcome] = server.takeWelcomes("bob");
     const { received } = await bob.session.joinByWelcome(welcome!);
     expect(received).toMatchObject([{ type: "message", plaintext: bytes("welcome back") }]);
+  });
+});
+
+describe("a Welcome that comes again", () => {
+  it("answers the conversation as it is now, and tells nobody of it", async () => {
+    const server = new Server();
+    const path = await freshPath("bob.db");
+    const key = DatabaseKey.generate();
+    const bobComes = async () => Person.comes("bob", server, { database: await Database.open(path, key) });
+    const alice = await Person.comes("alice", server);
+    const bob = await bobComes();
+    const team = await alice.creates("team");
+    await team.addMembers([await bob.keyPackage()]);
+    const [welcome] = server.takeWelcomes("bob");
+    await bob.session.joinByWelcome(welcome!);
+    await alice.says("team", "hello");
+    await bob.session.close(); // Before it could acknowledge.
+
+    const again = await bobComes();
+    const told: unknown[] = [];
+    again.session.on("conversationChanged", (change) => told.push(change));
+    const { conversation, members, received } = await again.session.joinByWelcome(welcome!);
+    expect(conversation.id).toBe("team");
+    expect(members).toEqual(await team.members());
+    expect([received, told]).toEqual([[], []]);
+    expect(await again.hears("team")).toEqual(["hello"]);
+  });
+
+  it("is refused when the conversation has removed this client since, or is one that it is in otherwise", async () => {
+    const { server, alice, bob, team } = await aliceAndBob();
+    const carol = await Person.comes("carol", server);
+    await team.addMembers([await carol.keyPackage()]);
+    const [welcome] = server.takeWelcomes("carol");
+    await carol.session.joinByWelcome(welcome!);
+    await team.removeMembers(["carol"]);
+    await carol.session.receive(server.log("team").at(-1)!);
+    await expectCode(carol.session.joinByWelcome(welcome!), "WELCOME_WITHOUT_KEY_PACKAGE");
+
+    const keyPackage = await bob.keyPackage();
+    await carol.session.createConversation("other", { credential: carol.credential, members: [keyPackage] });
+    const [toOther] = server.takeWelcomes("bob");
+    await bob.session.createConversation("other", { credential: bob.credential });
+    await expectCode(bob.session.joinByWelcome(toOther!), "CONVERSATION_EXISTS");
+    await bob.session.conversation("other").wipe();
+    await bob.session.joinByWelcome(toOther!); // Its key package is still there.
+    expect(await alice.sees("team")).toEqual(["alice", "bob"]);
   });
 });

@@ -131,8 +131,8 @@ async function joinBy(welcome: Bytes, session: Session): Promise<void> {
   try {
     await session.joinByWelcome(welcome);
   } catch (error) {
-    // Used already, by a process that died before it could acknowledge; or for keys that are gone. It never gets better.
-    if (!MlsError.is(error, "WELCOME_WITHOUT_KEY_PACKAGE", "WELCOME_INVALID", "CONVERSATION_EXISTS")) throw error;
+    // For keys that are gone, or damaged: it never gets better.
+    if (!MlsError.is(error, "WELCOME_WITHOUT_KEY_PACKAGE", "WELCOME_INVALID")) throw error;
   }
 }
 // end

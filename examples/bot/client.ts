@@ -191,8 +191,8 @@ export class Client {
     try {
       await this.session.joinByWelcome(welcome);
     } catch (error) {
-      // A Welcome that comes twice: its key package is used, or it was the last resort and the conversation is there.
-      if (!MlsError.is(error, "WELCOME_WITHOUT_KEY_PACKAGE", "CONVERSATION_EXISTS")) throw error;
+      // A copy that comes late: the conversation has removed this client meanwhile.
+      if (!MlsError.is(error, "WELCOME_WITHOUT_KEY_PACKAGE")) throw error;
     }
   }
 

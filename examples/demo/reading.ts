@@ -1,4 +1,4 @@
-import { type Bytes, MlsError, type Session } from "conclave-mls";
+import type { Session } from "conclave-mls";
 import type { DeliveryService } from "conclave-mls/delivery-service";
 import { messageIdOf } from "./message-list.js";
 
@@ -30,18 +30,9 @@ export async function readWhatArrives(
       const welcome = messages.find(
         (bytes) => received.type === "welcome" && messageIdOf(bytes) === received.messageId,
       );
-      if (welcome !== undefined) await joinBy(welcome, session);
+      if (welcome !== undefined) await session.joinByWelcome(welcome);
     }
     await service.acknowledge(session.clientId, after);
     onProgress();
-  }
-}
-
-async function joinBy(welcome: Bytes, session: Session): Promise<void> {
-  try {
-    await session.joinByWelcome(welcome);
-  } catch (error) {
-    // A process that was killed before it could acknowledge has joined by it already.
-    if (!MlsError.is(error, "WELCOME_WITHOUT_KEY_PACKAGE", "CONVERSATION_EXISTS")) throw error;
   }
 }

@@ -52,12 +52,12 @@ export class DecryptQueue {
     return this.#over ? undefined : this.#waiting.shift();
   }
 
-  /** A Welcome comes again when the process died before it was acknowledged. One that cannot be used must not hold up the rest. */
+  /** A Welcome that cannot be used must not hold up the rest. */
   async #join(welcome: Uint8Array): Promise<void> {
     try {
       await this.#session.joinByWelcome(welcome);
     } catch (error) {
-      if (!MlsError.is(error, "WELCOME_WITHOUT_KEY_PACKAGE", "WELCOME_INVALID", "CONVERSATION_EXISTS")) throw error;
+      if (!MlsError.is(error, "WELCOME_WITHOUT_KEY_PACKAGE", "WELCOME_INVALID")) throw error;
     }
   }
 }

@@ -23,6 +23,7 @@ pub struct NativeJoined {
     pub last_resort: bool,
     pub cipher_suite: u16,
     pub received: Vec<NativeReceived>,
+    pub again: bool,
 }
 
 impl From<Joined> for NativeJoined {
@@ -34,6 +35,7 @@ impl From<Joined> for NativeJoined {
             last_resort: joined.last_resort,
             cipher_suite: joined.cipher_suite,
             received: converted(joined.received),
+            again: joined.again,
         }
     }
 }

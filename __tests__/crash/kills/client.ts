@@ -140,16 +140,10 @@ export class Client {
     }
   }
 
-  async #join({ conversationId, bytes }: QueueEntry): Promise<void> {
-    try {
-      const { received } = await this.session.joinByWelcome(bytes);
-      if (!this.settings.delivers) received.forEach(tellReceived);
-    } catch (error) {
-      // Killed between joining and acknowledging, it gets the Welcome once more.
-      const again = MlsError.is(error, "CONVERSATION_EXISTS", "WELCOME_WITHOUT_KEY_PACKAGE");
-      if (!again || !(await this.session.conversations()).includes(conversationId)) throw error;
-      tell({ about: "refused", what: "join again", code: error.code });
-    }
+  async #join({ bytes }: QueueEntry): Promise<void> {
+    // Killed between joining and acknowledging, it gets the Welcome once more.
+    const { received } = await this.session.joinByWelcome(bytes);
+    if (!this.settings.delivers) received.forEach(tellReceived);
   }
 }
 

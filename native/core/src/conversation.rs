@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::encode;
 use crate::conversation::generations::Reserved;
+use crate::conversation::known::MessageId;
 use crate::credential::CredentialRow;
 use crate::error::{Code, Error, Result};
 use crate::id::check_id;
@@ -47,6 +48,16 @@ pub(crate) struct ConversationRow {
     pub(crate) last: u64,
     /// Whether messages wait whose epoch has begun, because nobody took them then.
     pub(crate) held: bool,
+    /// By which Welcome it was joined, if by one.
+    pub(crate) welcome: Option<Invitation>,
+}
+
+/// The Welcome by which a conversation was joined: it may come again, after a crash.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Invitation {
+    pub(crate) message_id: MessageId,
+    /// Whether it used a last-resort key package.
+    pub(crate) last_resort: bool,
 }
 
 /// How this client stands to a conversation.

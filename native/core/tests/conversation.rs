@@ -3,10 +3,11 @@
 mod support;
 
 use conclave_core::conversation::commit::{MergeOutcome, Request};
+use conclave_core::conversation::intent::Invitee;
 use conclave_core::conversation::receive::ReceiveOptions;
 use conclave_core::conversation::received::{Ignored, Unreadable, WaitingFor, What};
 use conclave_core::error::Code;
-use support::{TEAM, client, client_with, team};
+use support::{TEAM, client, client_with, pair, team};
 
 #[test]
 fn alice_creates_the_team_and_everybody_reads_everybody() {
@@ -24,17 +25,7 @@ fn alice_creates_the_team_and_everybody_reads_everybody() {
 #[test]
 fn every_cipher_suite_carries_a_conversation() {
     for suite in 1..=3 {
-        let memory = || conclave_core::keystore::Keystore::in_memory().expect("memory is there");
-        let (mut alice, mut bob) = (
-            client_with("alice", suite, memory()),
-            client_with("bob", suite, memory()),
-        );
-        let credential = alice.credential.clone();
-        alice
-            .step(|session| session.create_conversation(TEAM, &credential, false))
-            .expect("it can be created");
-        let staged = alice.commit(Request::Add(vec![bob.invitee()]));
-        bob.join(&staged);
+        let (mut alice, mut bob) = pair(suite);
         let hello = alice.send("hello");
         assert_eq!(bob.read(&[&hello]), ["hello"], "suite {suite}");
     }
@@ -351,18 +342,13 @@ fn a_damaged_welcome_leaves_the_key_package_in_place() {
     let mut alice = team(&mut [&mut bob]);
     let mut carol = client("carol");
     let staged = alice.commit(Request::Add(vec![carol.invitee()]));
-    let welcome = staged.welcome.clone().expect("carol is added");
-    let mut damaged = welcome.to_vec();
+    let mut damaged = staged.welcome.clone().expect("carol is added").to_vec();
     *damaged.last_mut().expect("it has bytes") ^= 1;
     assert_eq!(
         carol.code_of(|session| session.join_by_welcome(&damaged)),
         Code::WelcomeInvalid
     );
     carol.join(&staged);
-    assert_eq!(
-        carol.code_of(|session| session.join_by_welcome(&welcome)),
-        Code::WelcomeWithoutKeyPackage
-    );
     assert!(carol.session.key_packages().expect("they can be listed").is_empty());
 }
 
@@ -465,4 +451,48 @@ fn a_wiped_conversation_leaves_no_row_of_its_own() {
             .is_empty()
     );
     assert_eq!(alice.code_of(|session| session.epoch(TEAM)), Code::ConversationNotFound);
+}
+
+#[test]
+fn a_welcome_that_comes_again_answers_the_conversation_as_it_is_now() {
+    for last_resort in [false, true] {
+        let mut bob = client("bob");
+        let credential = bob.credential.clone();
+        let packages = bob.step(|session| session.generate_key_packages(&credential, 1, None, last_resort));
+        let key_package = packages.expect("it can be made").remove(0).bytes;
+        let mut alice = client("alice");
+        let hers = alice.credential.clone();
+        alice
+            .step(|session| session.create_conversation(TEAM, &hers, false))
+            .expect("it can be created");
+        let invitee = Invitee {
+            key_package,
+            client_id: None,
+        };
+        let staged = alice.commit(Request::Add(vec![invitee]));
+        bob.join(&staged);
+        let update = alice.commit(Request::Update);
+        bob.receive(&[&update.commit]);
+        let authenticator = bob.authenticator();
+
+        let welcome = staged.welcome.expect("it adds bob");
+        let again = bob
+            .step(|session| session.join_by_welcome(&welcome))
+            .expect("he is there");
+        assert!(again.again);
+        assert_eq!((again.epoch, again.last_resort), (update.epoch + 1, last_resort));
+        assert_eq!(again.members, alice.session.members(TEAM).expect("alice is a member"));
+        assert_eq!(bob.authenticator(), authenticator);
+
+        let removal = alice.commit(Request::Remove(vec![b"bob".to_vec()]));
+        bob.receive(&[&removal.commit]);
+        assert_eq!(
+            bob.code_of(|session| session.join_by_welcome(&welcome)),
+            Code::WelcomeWithoutKeyPackage
+        );
+        assert_eq!(
+            bob.code_of(|session| session.encrypt(TEAM, b"x", b"")),
+            Code::ConversationInactive
+        );
+    }
 }

@@ -6,8 +6,7 @@ use conclave_core::conversation::commit::Request;
 use conclave_core::conversation::received::What;
 use conclave_core::credential::Credential;
 use conclave_core::error::Code;
-use conclave_core::keystore::Keystore;
-use support::{Client, TEAM, client, client_with, team};
+use support::{Client, TEAM, client, pair, team};
 
 /// A second credential of this client: its reference.
 fn second(client: &mut Client, suite: u16) -> Vec<u8> {
@@ -217,17 +216,7 @@ fn a_credential_is_removed_with_its_key_packages_and_not_while_a_conversation_ne
 #[test]
 fn every_cipher_suite_lets_a_member_change_its_credential() {
     for suite in 1..=3 {
-        let memory = || Keystore::in_memory().expect("memory is there");
-        let (mut alice, mut bob) = (
-            client_with("alice", suite, memory()),
-            client_with("bob", suite, memory()),
-        );
-        let credential = alice.credential.clone();
-        alice
-            .step(|session| session.create_conversation(TEAM, &credential, false))
-            .expect("it can be created");
-        let staged = alice.commit(Request::Add(vec![bob.invitee()]));
-        bob.join(&staged);
+        let (mut alice, mut bob) = pair(suite);
         let other = second(&mut alice, suite);
         let change = alice.commit(Request::Credential(other));
         bob.receive(&[&change.commit]);

@@ -6,17 +6,11 @@ use conclave_core::conversation::commit::{MergeOutcome, Request, StagedCommit};
 use conclave_core::conversation::external_join::JoinFate;
 use conclave_core::conversation::received::What;
 use conclave_core::error::Code;
-use support::{Client, TEAM, client};
+use support::{Client, TEAM, client, founded};
 
 /// Alice's team with bob, open to whoever joins from outside.
 fn open_team(bob: &mut Client) -> Client {
-    let mut alice = client("alice");
-    let credential = alice.credential.clone();
-    let invitees = vec![bob.invitee()];
-    let staged = alice
-        .step(|session| session.stage_create(TEAM, &credential, invitees, true))
-        .expect("it can be founded");
-    alice.merge(&staged);
+    let (alice, staged) = founded(&mut [bob], true);
     bob.join(&staged);
     alice
 }

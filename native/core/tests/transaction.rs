@@ -6,7 +6,7 @@ use conclave_core::conversation::commit::Request;
 use conclave_core::conversation::received::{Ignored, What};
 use conclave_core::error::Code;
 use conclave_core::keystore::{DatabaseKey, Keystore};
-use support::{Client, TEAM, client, client_with, team, texts};
+use support::{Client, TEAM, client, client_with, founded, team, texts};
 
 fn key() -> DatabaseKey {
     DatabaseKey::try_from([7; 32].as_slice()).expect("32 bytes")
@@ -78,13 +78,7 @@ fn coming_back_to_an_epoch_does_not_come_back_to_its_generations() {
 #[test]
 fn joining_is_taken_back_with_its_key_package_and_its_generations_stay_used() {
     let mut bob = client("bob");
-    let mut alice = client("alice");
-    let credential = alice.credential.clone();
-    let invitees = vec![bob.invitee()];
-    let staged = alice
-        .step(|session| session.stage_create(TEAM, &credential, invitees, false))
-        .expect("it can be founded");
-    alice.merge(&staged);
+    let (mut alice, staged) = founded(&mut [&mut bob], false);
     bob.session.begin().expect("none is open");
     bob.join(&staged);
     let mut sent = vec![bob.send("taken back")];

@@ -80,6 +80,7 @@ impl Session {
                 joined: 0,
                 last: 0,
                 held: false,
+                welcome: None,
             },
             group,
         )

@@ -253,6 +253,7 @@ impl Session {
             joined: staged.epoch + 1,
             last: 0,
             held: false,
+            welcome: None,
         };
         self.provider.write(Entity::Conversation, &scope, &[], &row)?;
         self.in_conversation(&staged.conversation_id, |conversation| {

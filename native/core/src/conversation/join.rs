@@ -4,8 +4,10 @@ use openmls::prelude::{MlsMessageBodyIn, MlsMessageIn, StagedWelcome, Welcome, W
 use openmls::schedule::psk::Psk;
 use tls_codec::DeserializeBytes;
 
+use crate::codec::decode;
+use crate::conversation::known::{MessageId, message_id};
 use crate::conversation::received::{Receipt, Received};
-use crate::conversation::{ConversationRow, State, join_config, scope_of};
+use crate::conversation::{ConversationRow, Invitation, State, join_config, scope_of};
 use crate::error::{Code, Error, Result};
 use crate::id::check_id;
 use crate::key_package::KeyPackageRow;
@@ -29,12 +31,27 @@ pub struct Joined {
     pub cipher_suite: u16,
     /// What waited for this Welcome.
     pub received: Vec<Received>,
+    /// Whether this Welcome was used before: this is the conversation as it has become.
+    pub again: bool,
 }
 
 impl Session {
-    /// Joins the conversation of a Welcome. The key package it used is gone with success, and stays with failure.
+    /// Joins the conversation of a Welcome. The key package it used is gone with success, and stays with failure. A Welcome that
+    /// this client has joined by before, and is a member by, answers the conversation as it is now.
     pub fn join_by_welcome(&mut self, bytes: &[u8]) -> Result<Joined> {
         let welcome = read_welcome(bytes)?;
+        let message_id = message_id(bytes);
+        let savepoint = self.provider.rows().savepoint();
+        match self.join(welcome, message_id) {
+            Err(error) if [Code::WelcomeWithoutKeyPackage, Code::ConversationExists].contains(&error.code()) => {
+                self.provider.rows().rollback_to(savepoint);
+                self.joined_by(&message_id)?.ok_or(error)
+            }
+            joined => joined,
+        }
+    }
+
+    fn join(&mut self, welcome: Welcome, message_id: MessageId) -> Result<Joined> {
         let (reference, row) = self.key_package_of(&welcome)?;
         let builder = StagedWelcome::build_from_welcome(&self.provider, &join_config(), welcome).map_err(refused)?;
         let processed = builder.processed_welcome();
@@ -48,6 +65,11 @@ impl Session {
             return Err(invalid("It continues another conversation, which is not supported"));
         }
         let scope = scope_of(&conversation_id)?;
+        // By a last-resort key package it could be joined once more, as it was then.
+        let invitation = self.find_row(&scope)?.and_then(|row| row.welcome);
+        if invitation.is_some_and(|invitation| invitation.message_id == message_id) {
+            return Err(without_key_package());
+        }
         self.free_scope(&scope)?;
         // Leaves keep the lifetime of the key package they came from until their first update. That one has run out since says
         // nothing against the member, so only key packages to be added are held to it.
@@ -68,6 +90,10 @@ impl Session {
             joined: epoch,
             last: 0,
             held: false,
+            welcome: Some(Invitation {
+                message_id,
+                last_resort: row.last_resort,
+            }),
         };
         self.adopt(scope, conversation, group)?;
         let received = self.in_conversation(&conversation_id, |conversation| {
@@ -83,7 +109,31 @@ impl Session {
             last_resort,
             cipher_suite,
             received,
+            again: false,
         })
+    }
+
+    /// The conversation that this Welcome has brought before.
+    fn joined_by(&mut self, message_id: &MessageId) -> Result<Option<Joined>> {
+        for (_, _, value) in self.provider.rows().list_all(Entity::Conversation)? {
+            let row: ConversationRow = decode(&value)?;
+            let Some(invitation) = row.welcome else { continue };
+            if row.state == State::Removed || invitation.message_id != *message_id {
+                continue;
+            }
+            return self.in_conversation(&row.id, |conversation| {
+                Ok(Some(Joined {
+                    conversation_id: conversation.row.id.clone(),
+                    epoch: conversation.epoch(),
+                    members: members(&conversation.group),
+                    last_resort: invitation.last_resort,
+                    cipher_suite: conversation.group.ciphersuite().into(),
+                    received: Vec::new(),
+                    again: true,
+                }))
+            });
+        }
+        Ok(None)
     }
 
     /// The key package of this client that the Welcome is for.

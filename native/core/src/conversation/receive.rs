@@ -41,26 +41,21 @@ impl Session {
 
     fn receive_one(&mut self, bytes: &[u8], options: &ReceiveOptions, receipt: &mut Receipt) -> Result<()> {
         let message_id = message_id(bytes);
+        let of_no_conversation = |what| Received {
+            message_id,
+            conversation_id: None,
+            epoch: 0,
+            what,
+        };
         let framed = match frame(bytes) {
             Ok(Some(framed)) => framed,
             Ok(None) => {
-                let what = What::Welcome;
-                receipt.received.push(Received {
-                    message_id,
-                    conversation_id: None,
-                    epoch: 0,
-                    what,
-                });
+                receipt.received.push(of_no_conversation(What::Welcome));
                 return Ok(());
             }
             Err(reason) => {
                 let what = What::Rejected(Code::MessageInvalid, reason);
-                receipt.received.push(Received {
-                    message_id,
-                    conversation_id: None,
-                    epoch: 0,
-                    what,
-                });
+                receipt.received.push(of_no_conversation(what));
                 return Ok(());
             }
         };

@@ -154,15 +154,34 @@ pub fn texts(received: &[Received]) -> Vec<String> {
 
 /// Alice creates the team with everybody else.
 pub fn team(others: &mut [&mut Client]) -> Client {
+    let (alice, founding) = founded(others, false);
+    for other in others {
+        other.join(&founding);
+    }
+    alice
+}
+
+/// Alice's team, which nobody has joined yet, and the commit that founded it. `open`: to external joins.
+pub fn founded(others: &mut [&mut Client], open: bool) -> (Client, StagedCommit) {
     let mut alice = client("alice");
     let invitees = others.iter_mut().map(|other| other.invitee()).collect();
     let credential = alice.credential.clone();
     let staged = alice
-        .step(|session| session.stage_create(TEAM, &credential, invitees, false))
+        .step(|session| session.stage_create(TEAM, &credential, invitees, open))
         .expect("it can be founded");
     alice.merge(&staged);
-    for other in others {
-        other.join(&staged);
-    }
+    (alice, staged)
+}
+
+/// Alice and bob in a team of this cipher suite.
+pub fn pair(suite: u16) -> (Client, Client) {
+    let of = |name| client_with(name, suite, Keystore::in_memory().expect("memory is there"));
+    let (mut alice, mut bob) = (of("alice"), of("bob"));
+    let credential = alice.credential.clone();
     alice
+        .step(|session| session.create_conversation(TEAM, &credential, false))
+        .expect("it can be created");
+    let staged = alice.commit(Request::Add(vec![bob.invitee()]));
+    bob.join(&staged);
+    (alice, bob)
 }
