@@ -1,0 +1,266 @@
+import {
+  type Bytes,
+  Database,
+  DatabaseKey,
+  type Deliver,
+  type Id,
+  inspectMessage,
+  MlsError,
+  Session,
+} from "conclave-mls";
+import { type DeliveryService, type QueueEntry, transportOf } from "conclave-mls/delivery-service";
+import type { Habit } from "./habits.js";
+import { type Line, MessageStore } from "./message-store.js";
+
+/** Who she is. */
+export const ALICE = "alice";
+
+/** Where she commits, and so where most happens. */
+export const TEAM = "team";
+/** Where she hands each message to the conversation itself. */
+export const ASIDE = "aside";
+/** What she reads from the log with a cursor of her own, and never from her queue. */
+export const ARCHIVE = "archive";
+/** To which her Welcome comes later than what is said there. */
+export const LATER = "later";
+
+/** What one life of hers needs. */
+export interface Life {
+  /** Her keystore; her application's own database is beside it. */
+  readonly path: string;
+  readonly key: Bytes;
+  readonly service: DeliveryService;
+  readonly habit: Habit;
+  /** Called at each moment at which she may be killed, with its name. */
+  readonly moment: (name: string) => void;
+}
+
+/** How a conversation is for her in the end. */
+export interface Ending {
+  readonly conversationId: Id;
+  readonly epoch: bigint;
+  readonly authenticator: Bytes;
+  /** How many messages were delivered, as her keystore counts them. */
+  readonly counted: number;
+}
+
+/** Her application's own database. */
+export const messagesOf = ({ path }: Pick<Life, "path">): string => `${path}.messages`;
+
+/**
+ * What her application does each time it is started: settle, read all there is, do the errands that it has not done yet, and
+ * say something everywhere. It may be killed at any moment and started again, as often as that happens.
+ */
+export async function live(life: Life): Promise<Ending[]> {
+  await using alice = new Alice(life);
+  await alice.open();
+  await alice.settle();
+  await alice.say(TEAM, "I am here");
+  await alice.readQueue();
+  await alice.readArchive();
+  for (const errand of [1, 2, 3]) await alice.run(errand);
+  await alice.readQueue();
+  await alice.readArchive();
+  return await alice.end();
+}
+
+class Alice implements AsyncDisposable {
+  readonly #life: Life;
+  readonly #service: DeliveryService;
+  readonly #store: MessageStore;
+  /** What an application that stores afterwards has not stored yet. */
+  readonly #unstored: Line[] = [];
+  /** What she reads beside a commit that is on its way, and may go on with when that is settled. */
+  #meanwhile: Promise<void> = Promise.resolve();
+  #session: Session | undefined;
+
+  constructor(life: Life) {
+    this.#life = life;
+    this.#service = momentous(life.service, life.moment);
+    this.#store = new MessageStore(messagesOf(life), life.habit);
+  }
+
+  async open(): Promise<void> {
+    const { path, key } = this.#life;
+    using databaseKey = DatabaseKey.from(key);
+    const database = await this.#at("open the keystore", () => Database.open(path, databaseKey));
+    const transport = transportOf(this.#service, ALICE);
+    this.#session = await this.#at("open the session", () =>
+      Session.open(database, {
+        clientId: ALICE,
+        deliver: this.#deliver,
+        transport: {
+          ...transport,
+          // Receiving goes on while a commit is on its way: what is of the epoch that it begins waits for its end.
+          sendCommitBundle: async (bundle, context) => {
+            const answer = await transport.sendCommitBundle(bundle, context);
+            if (answer.status === "success") await (this.#meanwhile = this.readQueue());
+            return answer;
+          },
+        },
+      }),
+    );
+  }
+
+  async settle(): Promise<void> {
+    const open = await this.#receiving("settle", () => this.#opened.settle());
+    await this.#meanwhile;
+    if (open.length > 0) throw new Error(`${open.length} commits stay open`);
+  }
+
+  async say(conversationId: Id, text: string): Promise<void> {
+    const conversation = this.#opened.conversation(conversationId);
+    const bytes = await this.#at("encrypt", () => conversation.encrypt(Buffer.from(text)));
+    await this.#service.sendMessage(ALICE, bytes);
+  }
+
+  /** Reads her queue until nothing is in it. */
+  async readQueue(): Promise<void> {
+    for (;;) {
+      const entries = await this.#service.pull(ALICE, { limit: 3 });
+      if (entries.length === 0) return;
+      const acknowledge = (): Promise<void> => this.#service.acknowledge(ALICE, entries.at(-1)!.cursor);
+      if (this.#life.habit === "acknowledges first") await acknowledge();
+      await this.#read(entries);
+      if (this.#life.habit !== "acknowledges first") await acknowledge();
+    }
+  }
+
+  /** Reads on where she was in the archive: what she receives and how far she is are stored together. */
+  async readArchive(): Promise<void> {
+    const session = this.#opened;
+    for (;;) {
+      const after = numberOf(await session.data("cursor"));
+      const entries = await this.#service.fetch(ALICE, ARCHIVE, { fromEpoch: 1n, after, limit: 2 });
+      if (entries.length === 0) return;
+      const cursor = Buffer.from(String(entries.at(-1)!.sequence));
+      const batch = entries.map(({ bytes }) => bytes);
+      const movesFirst = this.#life.habit === "moves its cursor first";
+      if (movesFirst) await this.#at("setData", () => session.setData("cursor", cursor));
+      await this.#receiving("transaction", () =>
+        session.transaction(async (tx) => {
+          await this.#at("tx.receive", () => tx.receive(batch));
+          if (!movesFirst) await this.#at("tx.setData", () => tx.setData("cursor", cursor));
+        }),
+      );
+    }
+  }
+
+  /** Commits, unless it has done so in a former life. When nobody knows what became of it, it starts anew and finds out. */
+  async run(errand: number): Promise<void> {
+    if (this.#store.isDone(errand)) return;
+    try {
+      await this.#receiving("updateKeys", () => this.#opened.conversation(TEAM).updateKeys());
+      await this.#meanwhile;
+    } catch (error) {
+      if (!MlsError.is(error, "COMMIT_OUTCOME_UNKNOWN")) throw error;
+      await this.#at("close", () => this.#opened.close());
+      await this.open();
+      await this.settle();
+    }
+    this.#store.done(errand);
+  }
+
+  /** Says something everywhere, and tells how everything is. */
+  async end(): Promise<Ending[]> {
+    const endings: Ending[] = [];
+    for (const conversationId of await this.#opened.conversations()) {
+      await this.say(conversationId, "I am still here");
+      const conversation = this.#opened.conversation(conversationId);
+      endings.push({
+        conversationId,
+        epoch: await conversation.epoch(),
+        authenticator: await conversation.epochAuthenticator(),
+        counted: numberOf(await this.#opened.data(countOf(conversationId))),
+      });
+    }
+    return endings;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const session = this.#session;
+    if (session !== undefined) await this.#at("close", () => session.close());
+    this.#store[Symbol.dispose]();
+  }
+
+  get #opened(): Session {
+    return this.#session!;
+  }
+
+  /** Each message into the application's own database; and the keystore counts them, in the transaction that decrypts them. */
+  readonly #deliver: Deliver = async (received, tx) => {
+    const { moment, habit } = this.#life;
+    moment("deliver begins");
+    for (const one of received) {
+      if (one.type !== "message") continue;
+      const { messageId, conversationId, plaintext } = one;
+      const line = { messageId, conversationId, text: Buffer.from(plaintext).toString() };
+      if (habit === "stores afterwards") this.#unstored.push(line);
+      else this.#keep(line);
+      const counted = numberOf(await tx.data(countOf(conversationId)));
+      await tx.setData(countOf(conversationId), Buffer.from(String(counted + 1)));
+    }
+    moment("deliver ends");
+  };
+
+  #keep(line: Line): void {
+    this.#life.moment("before storing a row");
+    this.#store.keep(line);
+    this.#life.moment("after storing a row");
+  }
+
+  async #read(entries: readonly QueueEntry[]): Promise<void> {
+    const session = this.#opened;
+    const isWelcome = ({ bytes }: QueueEntry): boolean => inspectMessage(bytes).kind === "welcome";
+    const isAside = ({ conversationId }: QueueEntry): boolean => conversationId === ASIDE;
+    const batch = entries.filter((entry) => !isWelcome(entry) && !isAside(entry));
+    await this.#receiving("receive", () => session.receive(batch.map(({ bytes }) => bytes)));
+    for (const { bytes } of entries.filter(isAside))
+      await this.#receiving("decrypt", () => session.conversation(ASIDE).decrypt(bytes));
+    for (const { bytes, conversationId } of entries.filter(isWelcome)) await this.#join(conversationId, bytes);
+  }
+
+  async #join(conversationId: Id, welcome: Bytes): Promise<void> {
+    try {
+      await this.#receiving("joinByWelcome", () => this.#opened.joinByWelcome(welcome));
+    } catch (error) {
+      // Killed between joining and acknowledging, she gets the Welcome once more.
+      const again = MlsError.is(error, "CONVERSATION_EXISTS", "WELCOME_WITHOUT_KEY_PACKAGE");
+      if (!again || !(await this.#opened.conversations()).includes(conversationId)) throw error;
+    }
+  }
+
+  /** A call by which something may be delivered. */
+  async #receiving<R>(name: string, call: () => Promise<R>): Promise<R> {
+    const result = await this.#at(name, call);
+    for (const line of this.#unstored.splice(0)) this.#keep(line);
+    return result;
+  }
+
+  async #at<R>(name: string, call: () => Promise<R>): Promise<R> {
+    this.#life.moment(`before ${name}`);
+    const result = await call();
+    this.#life.moment(`after ${name}`);
+    return result;
+  }
+}
+
+/** A delivery service, each of whose calls is a moment before and a moment after. */
+function momentous(service: DeliveryService, moment: Life["moment"]): DeliveryService {
+  return new Proxy(service, {
+    get: (target, name) => {
+      const member: unknown = Reflect.get(target, name);
+      if (typeof member !== "function") return member;
+      return async (...parameters: unknown[]): Promise<unknown> => {
+        moment(`before ${String(name)}`);
+        const answer: unknown = await Reflect.apply(member, target, parameters);
+        moment(`after ${String(name)}`);
+        return answer;
+      };
+    },
+  });
+}
+
+const countOf = (conversationId: Id): string => `count of ${conversationId}`;
+
+const numberOf = (value: Bytes | undefined): number => Number(Buffer.from(value ?? []).toString());
