@@ -11,7 +11,7 @@ interface Report {
 }
 
 /** Runs main.ts as it is compiled, with these options, and answers what it reports of this part. */
-async function report(part: "kills" | "power" | "faults", ...options: string[]): Promise<Report> {
+async function report(part: "kills" | "once" | "power" | "faults", ...options: string[]): Promise<Report> {
   const program = join(checkout, "dist/programs/__tests__/crash/main.js");
   const child = spawn(process.execPath, [program, "--json", ...options], { stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
@@ -34,6 +34,18 @@ function survives(): void {
     expect(await report("kills", "--kills", "25", "--seed", "1")).toMatchObject({
       wrong: [],
       sealed: expect.any(Number) as number,
+    });
+  }, 120_000);
+
+  test("kills aimed at a delivery: everything is heard once, and mistakes are found out", async () => {
+    expect(await report("once", "--moments", "60")).toMatchObject({
+      wrong: [],
+      mistakes: {
+        "acknowledges first": expect.stringContaining("is missing") as string,
+        "stores afterwards": expect.stringContaining("is missing") as string,
+        "moves its cursor first": expect.stringContaining("is missing") as string,
+        "stores without a key": expect.stringContaining("is there 2 times") as string,
+      },
     });
   }, 120_000);
 

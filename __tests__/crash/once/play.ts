@@ -10,7 +10,7 @@ import { judge } from "./judge.js";
 import type { Orders } from "./mortal.js";
 import { World } from "./world.js";
 
-/** The last moment of a life, or the last operation on the keystore's files, each counted from 1. */
+/** The last moment of a life, or the last operation on her files, each counted from 1. */
 export type Death = { readonly moment: number } | { readonly operation: number };
 
 /** What came of one play. */

@@ -13,7 +13,7 @@ export interface OnceOptions {
 
 /** What came of it. */
 export interface OnceReport {
-  /** The moments of a life in which she is not killed, and the operations on her keystore's files in it. */
+  /** The moments of a life in which she is not killed, and the operations on her files in it. */
   readonly moments: number;
   readonly operations: number;
   readonly plays: number;
@@ -34,7 +34,7 @@ const EARLY = 30;
 
 /**
  * Plays one story again and again, and kills alice at another moment each time: at each moment that her application can name, at
- * each operation on her keystore's files, and at each moment and then once more soon after her next start. Then lets applications
+ * each operation on her files, and at each moment and then once more soon after her next start. Then lets applications
  * that make a mistake pay for it. Stops when something is wrong.
  */
 export async function hearOnce({ stride, progress }: OnceOptions): Promise<OnceReport> {
@@ -62,6 +62,7 @@ export async function hearOnce({ stride, progress }: OnceOptions): Promise<OnceR
       }
     };
     await Promise.all(Array.from({ length: Math.min(availableParallelism(), 4) }, playTheRest));
+    if (wrong.length === 0 && total.repeated === 0) wrong.push("nothing came twice, so that nothing was shown");
     const mistakes = wrong.length === 0 ? await letThemPay(folder, wrong) : {};
     const seconds = Math.round((performance.now() - begun) / 1000);
     return { moments, operations, ...total, killed, mistakes, wrong, seconds };
