@@ -38,7 +38,7 @@ function survives(): void {
   }, 120_000);
 
   test("kills aimed at a delivery: everything is heard once, and mistakes are found out", async () => {
-    expect(await report("once", "--moments", "60")).toMatchObject({
+    expect(await report("once", "--moments", "100")).toMatchObject({
       wrong: [],
       mistakes: {
         "acknowledges first": expect.stringContaining("is missing") as string,

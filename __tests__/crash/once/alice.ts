@@ -1,16 +1,9 @@
-import {
-  type Bytes,
-  Database,
-  DatabaseKey,
-  type Deliver,
-  type Id,
-  inspectMessage,
-  MlsError,
-  Session,
-} from "conclave-mls";
+import { type Bytes, Database, DatabaseKey, type Id, inspectMessage, MlsError, Session } from "conclave-mls";
 import { type DeliveryService, type QueueEntry, transportOf } from "conclave-mls/delivery-service";
 import type { Habit } from "./habits.js";
-import { type Line, MessageStore } from "./message-store.js";
+import { countedIn, Hearing, numberOf } from "./hearing.js";
+import { MessageStore } from "./message-store.js";
+import { between, momentous, type Moments } from "./moments.js";
 
 /** Who she is. */
 export const ALICE = "alice";
@@ -24,6 +17,9 @@ export const ARCHIVE = "archive";
 /** To which her Welcome comes later than what is said there. */
 export const LATER = "later";
 
+/** Which commit is sent from a transaction. */
+const LAST_ERRAND = 3;
+
 /** What one life of hers needs. */
 export interface Life {
   /** Her keystore; her application's own database is beside it. */
@@ -31,8 +27,7 @@ export interface Life {
   readonly key: Bytes;
   readonly service: DeliveryService;
   readonly habit: Habit;
-  /** Called at each moment at which she may be killed, with its name. */
-  readonly moment: (name: string) => void;
+  readonly moment: Moments;
 }
 
 /** How a conversation is for her in the end. */
@@ -61,7 +56,7 @@ export async function live(life: Life): Promise<Ending[]> {
   await alice.say(TEAM, "I am here");
   await alice.readQueue();
   await alice.readArchive();
-  for (const errand of [1, 2, 3]) await alice.run(errand);
+  for (const errand of [1, 2, LAST_ERRAND]) await alice.run(errand);
   await alice.readQueue();
   await alice.readArchive();
   return await alice.end();
@@ -71,8 +66,7 @@ class Alice implements AsyncDisposable {
   readonly #life: Life;
   readonly #service: DeliveryService;
   readonly #store: MessageStore;
-  /** What an application that stores afterwards has not stored yet. */
-  readonly #unstored: Line[] = [];
+  readonly #hearing: Hearing;
   /** What she reads beside a commit that is on its way, and may go on with when that is settled. */
   #meanwhile: Promise<void> = Promise.resolve();
   #session: Session | undefined;
@@ -81,6 +75,7 @@ class Alice implements AsyncDisposable {
     this.#life = life;
     this.#service = momentous(life.service, life.moment);
     this.#store = new MessageStore(messagesOf(life), life.habit);
+    this.#hearing = new Hearing(this.#store, life.habit, life.moment);
   }
 
   async open(): Promise<void> {
@@ -91,7 +86,7 @@ class Alice implements AsyncDisposable {
     this.#session = await this.#at("open the session", () =>
       Session.open(database, {
         clientId: ALICE,
-        deliver: this.#deliver,
+        deliver: this.#hearing.deliver,
         transport: {
           ...transport,
           // Receiving goes on while a commit is on its way: what is of the epoch that it begins waits for its end.
@@ -157,7 +152,7 @@ class Alice implements AsyncDisposable {
   async run(errand: number): Promise<void> {
     if (this.#store.isDone(errand)) return;
     try {
-      await this.#receiving("updateKeys", () => this.#opened.conversation(TEAM).updateKeys());
+      await this.#receiving("commit", () => (errand === LAST_ERRAND ? this.#commitInTransaction() : this.#commit()));
       await this.#meanwhile;
     } catch (error) {
       if (!MlsError.is(error, "COMMIT_OUTCOME_UNKNOWN")) throw error;
@@ -178,7 +173,7 @@ class Alice implements AsyncDisposable {
         conversationId,
         epoch: await conversation.epoch(),
         authenticator: await conversation.epochAuthenticator(),
-        counted: numberOf(await this.#opened.data(countOf(conversationId))),
+        counted: await countedIn(this.#opened, conversationId),
       });
     }
     return endings;
@@ -194,26 +189,17 @@ class Alice implements AsyncDisposable {
     return this.#session!;
   }
 
-  /** Each message into the application's own database; and the keystore counts them, in the transaction that decrypts them. */
-  readonly #deliver: Deliver = async (received, tx) => {
-    const { moment, habit } = this.#life;
-    moment("deliver begins");
-    for (const one of received) {
-      if (one.type !== "message") continue;
-      const { messageId, conversationId, plaintext } = one;
-      const line = { messageId, conversationId, text: Buffer.from(plaintext).toString() };
-      if (habit === "stores afterwards") this.#unstored.push(line);
-      else this.#keep(line);
-      const counted = numberOf(await tx.data(countOf(conversationId)));
-      await tx.setData(countOf(conversationId), Buffer.from(String(counted + 1)));
-    }
-    moment("deliver ends");
-  };
+  async #commit(): Promise<void> {
+    await this.#opened.conversation(TEAM).updateKeys();
+  }
 
-  #keep(line: Line): void {
-    this.#life.moment("before storing a row");
-    this.#store.keep(line);
-    this.#life.moment("after storing a row");
+  /** What comes before it is stored before it is sent; while it is sent others have the turn; what comes after it is stored in the end. */
+  async #commitInTransaction(): Promise<void> {
+    await this.#opened.transaction(async (tx) => {
+      await tx.setData("errand", Buffer.from("begun"));
+      await this.#at("tx.updateKeys", () => tx.conversation(TEAM).updateKeys());
+      await tx.setData("errand", null);
+    });
   }
 
   async #read(entries: readonly QueueEntry[]): Promise<void> {
@@ -240,34 +226,11 @@ class Alice implements AsyncDisposable {
   /** A call by which something may be delivered. */
   async #receiving<R>(name: string, call: () => Promise<R>): Promise<R> {
     const result = await this.#at(name, call);
-    for (const line of this.#unstored.splice(0)) this.#keep(line);
+    this.#hearing.hasReturned();
     return result;
   }
 
-  async #at<R>(name: string, call: () => Promise<R>): Promise<R> {
-    this.#life.moment(`before ${name}`);
-    const result = await call();
-    this.#life.moment(`after ${name}`);
-    return result;
+  #at<R>(name: string, call: () => Promise<R>): Promise<R> {
+    return between(this.#life.moment, name, call);
   }
 }
-
-/** A delivery service, each of whose calls is a moment before and a moment after. */
-function momentous(service: DeliveryService, moment: Life["moment"]): DeliveryService {
-  return new Proxy(service, {
-    get: (target, name) => {
-      const member: unknown = Reflect.get(target, name);
-      if (typeof member !== "function") return member;
-      return async (...parameters: unknown[]): Promise<unknown> => {
-        moment(`before ${String(name)}`);
-        const answer: unknown = await Reflect.apply(member, target, parameters);
-        moment(`after ${String(name)}`);
-        return answer;
-      };
-    },
-  });
-}
-
-const countOf = (conversationId: Id): string => `count of ${conversationId}`;
-
-const numberOf = (value: Bytes | undefined): number => Number(Buffer.from(value ?? []).toString());

@@ -13,35 +13,41 @@ import { World } from "./world.js";
 /** The last moment of a life, or the last operation on her files, each counted from 1. */
 export type Death = { readonly moment: number } | { readonly operation: number };
 
+/** A life that ended by its death, or by itself where it has fewer moments. */
+export interface MortalLife {
+  /** The names of the moments that it has come to. */
+  readonly moments: readonly string[];
+  /** How many operations on her files it has made. */
+  readonly operations: number;
+  /** The signal, or the exit code and what it had to say. */
+  readonly ending: string;
+}
+
+/** Whether it ended by its death. */
+export const wasKilled = ({ ending }: MortalLife): boolean => ending === "SIGKILL";
+
 /** What came of one play. */
 export interface Outcome {
-  /** The names of the moments that each life has come to. */
-  readonly lives: readonly (readonly string[])[];
-  /** How often she was killed: a life that has fewer moments ends by itself. */
-  readonly kills: number;
-  /** How many operations on the files the last of these lives has made. */
-  readonly operations: number;
+  /** All lives but the last. */
+  readonly lives: readonly MortalLife[];
   /** How many messages came again after they had been stored. */
   readonly repeated: number;
   /** What must not happen, and has. */
   readonly wrong: readonly string[];
 }
 
-/** One play from its beginning: she is killed in each of these ways, one life after the other, and then lives to the end. */
+/**
+ * One play from its beginning: she dies each of these deaths, one life after the other, and then lives to the end. A life of which
+ * the death is undefined ends by itself.
+ */
 export async function play(deaths: readonly (Death | undefined)[], habit: Habit, within: string): Promise<Outcome> {
   await using world = await World.set(within);
   const { path, key, plot } = world;
-  const lives: string[][] = [];
-  const wrong: string[] = [];
-  let kills = 0;
-  let operations = 0;
-  for (const death of deaths) {
-    const life = await mortalLife(world, habit, death);
-    lives.push(life.moments);
-    operations = life.operations;
-    if (life.ending === "SIGKILL") kills += 1;
-    else if (life.ending !== "0") wrong.push(`a life ended with ${life.ending}`);
-  }
+  const lives: MortalLife[] = [];
+  for (const death of deaths) lives.push(await mortalLife(world, habit, death));
+  const wrong = lives.flatMap((life) =>
+    wasKilled(life) || life.ending === "0" ? [] : [`a life ended with ${life.ending}`],
+  );
   let endings: Ending[] = [];
   try {
     endings = await live({ path, key, service: plot.service, habit, moment: () => {} });
@@ -49,14 +55,7 @@ export async function play(deaths: readonly (Death | undefined)[], habit: Habit,
     wrong.push(`the last life failed: ${String(error)}`);
   }
   const judged = await judge(world, habit, endings);
-  return { lives, kills, operations, repeated: judged.repeated, wrong: [...wrong, ...judged.wrong] };
-}
-
-interface MortalLife {
-  readonly moments: string[];
-  readonly operations: number;
-  /** The signal, or the exit code and what it had to say. */
-  readonly ending: string;
+  return { lives, repeated: judged.repeated, wrong: [...wrong, ...judged.wrong] };
 }
 
 /** The longest that one may take, in milliseconds: whoever hangs has not ended well. */

@@ -28,7 +28,7 @@ export class Plot {
   constructor(behind: DeliveryService, bob: Bob) {
     this.#bob = bob;
     this.#mailbox = new Mailbox(behind);
-    this.#scenes = [this.#bobIsFaster, this.#toldToTryAgain, this.#answerIsLost];
+    this.#scenes = [this.#bobIsFaster, this.#toldToTryAgain, this.#answerIsLost, this.#wordsAreFaster];
     this.service = {
       publishKeyPackages: (id, keyPackages) => behind.publishKeyPackages(id, keyPackages),
       claimKeyPackage: (id, suite) => behind.claimKeyPackage(id, suite),
@@ -107,25 +107,24 @@ export class Plot {
     return take();
   };
 
-  /**
-   * She is to try again, and finds a message in the log, and no commit. Then hers is taken, and what is said after it reaches
-   * her before its echo and before the answer.
-   */
+  /** She is to try again, and finds a message in the log, and no commit. */
   readonly #toldToTryAgain: Scene = async (time, take) => {
+    if (time > 1) return this.#wordsAreFaster(time - 1, take);
+    await this.#bob.reads();
+    await this.#bob.says(TEAM, "while she is to try again");
+    return { status: "retry", afterMs: 0 };
+  };
+
+  /** Hers is taken, and what is said after it reaches her before its echo and before the answer. */
+  readonly #wordsAreFaster: Scene = async (time, take) => {
+    if (time > 1) return take();
     const bob = this.#bob;
-    await bob.reads();
-    if (time === 1) {
-      await bob.says(TEAM, "while she is to try again");
-      return { status: "retry", afterMs: 0 };
-    }
     await this.#mailbox.fill();
     const answer = await take();
-    if (time === 2) {
-      await bob.reads();
-      await bob.says(TEAM, "before her own commit came back");
-      await bob.says(TEAM, "which takes its time");
-      await this.#mailbox.fill([1, 2]);
-    }
+    await bob.reads();
+    await bob.says(TEAM, "before her own commit came back");
+    await bob.says(TEAM, "which takes its time");
+    await this.#mailbox.fill([1, 2]);
     return answer;
   };
 

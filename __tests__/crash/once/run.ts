@@ -2,7 +2,7 @@ import { rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { scratchFolder } from "../scratch.js";
 import { type Mistake, REVEALED_AT } from "./habits.js";
-import { type Death, type Outcome, play } from "./play.js";
+import { type Death, type MortalLife, type Outcome, play, wasKilled } from "./play.js";
 
 /** What a run is to do. */
 export interface OnceOptions {
@@ -34,28 +34,28 @@ const EARLY = 30;
 
 /**
  * Plays one story again and again, and kills alice at another moment each time: at each moment that her application can name, at
- * each operation on her files, and at each moment and then once more soon after her next start. Then lets applications
- * that make a mistake pay for it. Stops when something is wrong.
+ * each operation on her files, and at each moment and then once more soon after her next start. Then lets applications that make a
+ * mistake pay for it. Stops when something is wrong.
  */
 export async function hearOnce({ stride, progress }: OnceOptions): Promise<OnceReport> {
   const begun = performance.now();
   const folder = scratchFolder();
   try {
     const rehearsal = await play([undefined], "careful", folder);
-    const [moments, operations] = [rehearsal.lives[0]!.length, rehearsal.operations];
+    const [{ moments, operations }] = rehearsal.lives as [MortalLife];
     const total = { plays: 0, kills: 0, repeated: 0 };
     const killed: Record<string, number> = {};
     const wrong = [...rehearsal.wrong];
-    const left = waysToDie(moments, operations).filter((_, index) => index % stride === 0);
+    const left = waysToDie(moments.length, operations).filter((_, index) => index % stride === 0);
     const playTheRest = async (): Promise<void> => {
       for (let way = left.shift(); way !== undefined && wrong.length === 0; way = left.shift()) {
         const outcome = await play(way, "careful", folder);
         total.plays += 1;
-        total.kills += outcome.kills;
         total.repeated += outcome.repeated;
-        for (const life of outcome.lives.slice(0, outcome.kills)) {
-          const after = life.at(-1) ?? "the start";
+        for (const life of outcome.lives.filter(wasKilled)) {
+          const after = life.moments.at(-1) ?? "the start";
           killed[after] = (killed[after] ?? 0) + 1;
+          total.kills += 1;
         }
         wrong.push(...outcome.wrong.map((what) => `${JSON.stringify(way)}: ${what}`));
         if (total.plays % 100 === 0) progress?.(`${total.plays} plays, ${left.length} to come`);
@@ -65,7 +65,7 @@ export async function hearOnce({ stride, progress }: OnceOptions): Promise<OnceR
     if (wrong.length === 0 && total.repeated === 0) wrong.push("nothing came twice, so that nothing was shown");
     const mistakes = wrong.length === 0 ? await letThemPay(folder, wrong) : {};
     const seconds = Math.round((performance.now() - begun) / 1000);
-    return { moments, operations, ...total, killed, mistakes, wrong, seconds };
+    return { moments: moments.length, operations, ...total, killed, mistakes, wrong, seconds };
   } finally {
     rmSync(folder, { recursive: true });
   }
@@ -86,7 +86,7 @@ async function letThemPay(folder: string, wrong: string[]): Promise<Partial<Reco
   for (const [mistake, revealedAt] of Object.entries(REVEALED_AT) as [Mistake, string][]) {
     const rehearsal = await play([undefined], mistake, folder);
     wrong.push(...rehearsal.wrong.map((what) => `${mistake}, without any kill: ${what}`));
-    const moments = rehearsal.lives[0]!.flatMap((name, index) => (name === revealedAt ? [index + 1] : []));
+    const moments = rehearsal.lives[0]!.moments.flatMap((name, index) => (name === revealedAt ? [index + 1] : []));
     for (const moment of moments) {
       mistakes[mistake] = priceOf(await play([{ moment }], mistake, folder));
       if (mistakes[mistake] !== undefined) break;
