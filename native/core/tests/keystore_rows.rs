@@ -217,6 +217,36 @@ fn a_conversation_is_wiped_but_for_what_is_kept() {
 }
 
 #[test]
+fn rows_that_are_replaced_are_compared_with_what_they_are() {
+    let keystore = Keystore::in_memory().expect("opens");
+    let rows = keystore.rows();
+    let replace = |values: [&str; 3]| {
+        let before = rows.savepoint();
+        let image = rows.image(Entity::Data, TEAM).expect("readable");
+        let wanted = ["a", "b", "c"].into_iter().zip(values);
+        rows.replace(image, wanted.map(|(key, value)| (key, value.as_bytes())), &[b"kept"]);
+        rows.writes_since(before)
+    };
+    set(rows, "gone", "0");
+    set(rows, "kept by its name", "0");
+    assert_eq!(replace(["1", "1", "1"]), 4, "three are new, one goes");
+    assert_eq!(value(rows, "kept by its name"), Some("0".into()));
+    assert_eq!(replace(["1", "2", "1"]), 1);
+    rows.flush().expect("a flush");
+    assert_eq!(replace(["1", "2", "1"]), 0, "they are stored");
+    let savepoint = rows.savepoint();
+    assert_eq!(replace(["1", "2", "3"]), 1);
+    rows.rollback_to(savepoint);
+    assert_eq!(replace(["1", "2", "3"]), 1, "it was taken back");
+    rows.discard();
+    assert_eq!(replace(["1", "2", "3"]), 1, "it was given up");
+    set(rows, "a", "4");
+    assert_eq!(replace(["1", "2", "3"]), 1, "somebody else has changed it");
+    rows.delete_scope(TEAM, &[]).expect("readable");
+    assert_eq!(replace(["1", "2", "3"]), 3, "they were deleted");
+}
+
+#[test]
 fn rows_of_every_size_and_any_bytes_come_back() {
     let folder = Folder::new();
     let keystore = folder.open();

@@ -295,6 +295,14 @@ enum LaterSecrets {
 #[serde(rename = "MessageSecrets")]
 struct KnownSecrets {
     key: u32,
+    secret_tree: KnownTree,
+}
+
+/// Nothing stands behind its vector.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "SecretTree")]
+struct KnownTree {
+    leaf_nodes: Vec<Option<u32>>,
 }
 
 impl Stored<CURRENT_VERSION> for Later {}
@@ -318,7 +326,12 @@ fn a_value_of_another_shape_is_kept_as_a_whole() {
     let known = Later {
         max_epochs: 5,
         past_epoch_trees: vec![epoch(3), epoch(4)],
-        message_secrets: LaterSecrets::Known(KnownSecrets { key: 7 }),
+        message_secrets: LaterSecrets::Known(KnownSecrets {
+            key: 7,
+            secret_tree: KnownTree {
+                leaf_nodes: [vec![None; 64], vec![Some(1)], vec![None; 63]].concat(),
+            },
+        }),
     };
     let other = Later {
         message_secrets: LaterSecrets::Tree("of another kind".into()),
