@@ -30,6 +30,9 @@ const COMMIT_ENDINGS: readonly MlsErrorCode[] = [
   "RETRY_EXHAUSTED",
 ];
 
+/** The share of conversations that let join from outside. */
+const OPEN = 0.8;
+
 const says: Action = {
   name: "says",
   weight: 7,
@@ -75,7 +78,8 @@ export const creates: Action = {
       const keyPackage = await keyPackageOf(person, other);
       if (keyPackage !== undefined) members.push({ keyPackage, clientId: other.name });
     }
-    await session.createConversation(id, { credential, ...(members.length > 0 && { members }) });
+    const externalJoin = random.chance(OPEN);
+    await session.createConversation(id, { credential, externalJoin, ...(members.length > 0 && { members }) });
     return `created ${id}`;
   },
 };
@@ -127,6 +131,32 @@ const updates: Action = {
   },
 };
 
+/** Joins from outside: for the first time, again, or anew, though a member, as who is behind does to be healed. */
+const joins: Action = {
+  name: "joins from outside",
+  weight: 3,
+  // Fetching the GroupInfo fails with a code of its own; a commit that was never sent cannot find its conversation inactive.
+  mayEndWith: [
+    ...COMMIT_ENDINGS.filter((code) => code !== "CONVERSATION_INACTIVE"),
+    "GROUP_INFO_UNAVAILABLE",
+    "EXTERNAL_JOIN_REFUSED",
+  ],
+  async run(person, session, _people, says) {
+    const { world, credential, random } = person;
+    if (world.truth.conversations.size === 0) return undefined;
+    const { id, open } = random.pick([...world.truth.conversations.values()]);
+    says(`joins ${id} from outside`);
+    try {
+      const conversation = await session.joinByExternalCommit(id, { credential, ...person.patience() });
+      return `joined ${id} from outside, epoch ${await conversation.epoch()}`;
+    } catch (error) {
+      if (open && MlsError.is(error, "EXTERNAL_JOIN_REFUSED"))
+        world.history.problem(person.name, `was refused by ${id}, which is open`);
+      throw error;
+    }
+  },
+};
+
 const commitsPending: Action = {
   name: "commits what is proposed",
   weight: 1,
@@ -147,9 +177,7 @@ const wipes: Action = {
     const id = await person.somewhere(session);
     if (id === undefined) return undefined;
     says(`wipes ${id}`);
-    const conversation = session.conversation(id);
-    person.left.set(id, await conversation.epoch());
-    await conversation.wipe();
+    await person.wipes(session, id);
     return `wiped ${id}`;
   },
 };
@@ -192,6 +220,7 @@ export const actions: readonly Action[] = [
   adds,
   removes,
   updates,
+  joins,
   commitsPending,
   wipes,
   settles,

@@ -38,12 +38,14 @@ export async function end(world: World, people: readonly Person[]): Promise<void
   await catchUp(world, people);
 }
 
-/** Those who are in it and have not wiped it since. */
+/** Those who are in it and have not wiped it since, nor the commit by which they came. */
 export function reachable(conversation: AcceptedConversation, people: readonly Person[]): Person[] {
   return people.filter((person) => {
-    const since = conversation.since(person.name);
+    const stay = conversation.stay(person.name);
+    if (stay === undefined) return false;
     const left = person.left.get(conversation.id);
-    return since !== undefined && (left === undefined || since > left);
+    const givenUp = stay.joinedBy !== undefined && person.givenUp.has(stay.joinedBy);
+    return !givenUp && (left === undefined || stay.since > left);
   });
 }
 

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { DeliveryError } from "../../delivery-service/errors.js";
 import { type QueueEntry, transportOf } from "../../delivery-service/index.js";
-import { messageIdOf } from "../../delivery-service/framing.js";
+import { framingOf, messageIdOf } from "../../delivery-service/framing.js";
 import { type Clock, withClock } from "../../lib/clock.js";
 import { deferred } from "../../lib/deferred.js";
 import {
@@ -13,6 +13,7 @@ import {
   DatabaseKey,
   type Id,
   MlsError,
+  type MlsTransport,
   type Operations,
   type Received,
   Session,
@@ -51,6 +52,8 @@ export class Person {
   readonly sealed = new Map<Id, string>();
   /** Conversations that were wiped, and the epoch they were in. */
   readonly left = new Map<Id, bigint>();
+  /** External commits, by their hash, that were on their way or open when their conversation was wiped, and went with it. */
+  readonly givenUp = new Set<Id>();
   /** Whether something read may have been lost with a session: only without `deliver`. */
   forgetful = false;
   /** The value of `setData` that is stored; undefined when that is not known. */
@@ -68,6 +71,8 @@ export class Person {
   #setbacks = 0;
   #callsUntilCrash: number | undefined;
   readonly #epochs = new Map<Id, bigint>();
+  /** The external commit that was sent last, by conversation. */
+  readonly #joins = new Map<Id, Id>();
   readonly #file: { readonly path: string; readonly key: DatabaseKey } | undefined;
   readonly #jitter: SeededRandom;
 
@@ -100,7 +105,7 @@ export class Person {
       : Database.open(this.#file.path, this.#file.key));
     const options = {
       clientId: name,
-      transport: transportOf(this.world.service, name),
+      transport: this.#transport(),
       attempts: 4,
       sendTimeoutMs: PATIENCE,
       ...(this.delivers && { deliver: (received: readonly Received[]) => this.#deliver(received) }),
@@ -159,10 +164,18 @@ export class Person {
       const tampered = entry.cursor === 0;
       if (MlsError.is(error, "WELCOME_WITHOUT_KEY_PACKAGE")) return { done: true, received };
       if (MlsError.is(error, "WELCOME_INVALID", "MESSAGE_INVALID") && tampered) return { done: true, received };
-      // The commit that removed this client before it was invited again has not come yet.
-      if (MlsError.is(error, "CONVERSATION_EXISTS")) return { done: false, received };
+      if (MlsError.is(error, "CONVERSATION_EXISTS")) return { done: await this.#isPast(operations, entry), received };
       throw error;
     }
+  }
+
+  /**
+   * Whether the client has joined from outside where this Welcome leads to, or further. If not, the commit that removed it, before
+   * it was invited again, has not come yet. The epoch of a Welcome cannot be seen from outside, so the server's record is asked.
+   */
+  async #isPast(operations: Operations, { bytes, conversationId }: QueueEntry): Promise<boolean> {
+    const epoch = this.world.truth.epochOfWelcome(messageIdOf(bytes));
+    return epoch !== undefined && epoch <= (await operations.conversation(conversationId).epoch());
   }
 
   /** Encrypts something new and keeps it until the server has it. Answers its messageId. */
@@ -202,6 +215,15 @@ export class Person {
     return active.length === 0 ? undefined : this.random.pick(active.sort());
   }
 
+  /** Deletes a conversation, and with it what was sent to join it anew. */
+  async wipes(session: Session, id: Id): Promise<void> {
+    const conversation = session.conversation(id);
+    this.left.set(id, await conversation.epoch());
+    const join = this.#joins.get(id);
+    if (join !== undefined) this.givenUp.add(join);
+    await conversation.wipe();
+  }
+
   /** How long this person waits for a commit: sometimes not to the end. */
   patience(): CommitOptions {
     if (!this.random.chance(this.world.faults.givenUp)) return {};
@@ -232,6 +254,17 @@ export class Person {
     } finally {
       stop();
     }
+  }
+
+  #transport(): MlsTransport {
+    const transport = transportOf(this.world.service, this.name);
+    return {
+      ...transport,
+      sendCommitBundle: (bundle, context) => {
+        if (framingOf(bundle.commit).external) this.#joins.set(context.conversationId, context.commitId);
+        return transport.sendCommitBundle(bundle, context);
+      },
+    };
   }
 
   /** The common clock, with jitter of this person's own, and the native calls counted. */

@@ -1,12 +1,14 @@
-import type { DeliveryService } from "../../delivery-service/index.js";
+import type { DeliveryService, MembershipClaim } from "../../delivery-service/index.js";
 import { framingOf, messageIdOf } from "../../delivery-service/framing.js";
-import type { Id } from "../../lib/index.js";
+import type { CommitBundle, Id } from "../../lib/index.js";
 import type { History } from "./history.js";
 
 /** What the delivery service has accepted, whatever the clients were told: the clients must come to the same in the end. */
 export class Truth {
   readonly conversations = new Map<Id, AcceptedConversation>();
   readonly #genuine = new Set<Id>();
+  /** By the hash of the Welcome. */
+  readonly #welcomes = new Map<Id, bigint>();
   readonly #history: History;
 
   constructor(history: History) {
@@ -16,6 +18,11 @@ export class Truth {
   /** Whether these bytes, by their hash, were accepted as they are. */
   isGenuine(messageId: Id): boolean {
     return this.#genuine.has(messageId);
+  }
+
+  /** The epoch that this Welcome leads to, by its hash; undefined when it is not genuine. */
+  epochOfWelcome(messageId: Id): bigint | undefined {
+    return this.#welcomes.get(messageId);
   }
 
   /** The same service, with a witness who notes what it accepts. */
@@ -32,8 +39,7 @@ export class Truth {
       [Symbol.asyncDispose]: () => service.close(),
       sendCommit: async (clientId, bundle, claim) => {
         const answer = await service.sendCommit(clientId, bundle, claim);
-        const added = claim.welcomeTo.map((addressee) => addressee.clientId);
-        if (answer.status === "success") this.#noteCommit(clientId, bundle.commit, added, claim.removed);
+        if (answer.status === "success") this.#noteCommit(clientId, bundle, claim);
         return answer;
       },
       sendMessage: async (clientId, message) => {
@@ -44,21 +50,27 @@ export class Truth {
     };
   }
 
-  #noteCommit(by: Id, commit: Uint8Array, added: readonly Id[], removed: readonly Id[]): void {
+  #noteCommit(by: Id, { commit, welcome, groupInfo }: CommitBundle, { welcomeTo, removed }: MembershipClaim): void {
     const messageId = messageIdOf(commit);
     if (this.#genuine.has(messageId)) return;
     this.#genuine.add(messageId);
-    const { conversationId = "", epoch = 0n } = framingOf(commit);
+    const { conversationId = "", epoch = 0n, external } = framingOf(commit);
+    if (welcome !== undefined) this.#welcomes.set(messageIdOf(welcome), epoch + 1n);
     let conversation = this.conversations.get(conversationId);
     if (conversation === undefined) {
-      conversation = new AcceptedConversation(conversationId, by);
+      conversation = new AcceptedConversation(conversationId, by, framingOf(groupInfo).externalJoin === true);
       this.conversations.set(conversationId, conversation);
     }
     this.#history.count("commits accepted");
-    // Who is no member and commits has joined by it, from outside.
-    const joined = conversation.since(by) === undefined ? [by] : [];
-    if (conversation.epoch === epoch) conversation.advance([...added, ...joined], removed);
-    else this.#history.problem("server", `accepted a second commit of epoch ${epoch} of ${conversationId}`);
+    if (external) this.#history.count(removed.includes(by) ? "members joined anew" : "members joined from outside");
+    if (external && !conversation.open)
+      this.#history.problem("server", `let ${by} into ${conversationId}, which is closed`);
+    if (conversation.epoch !== epoch) {
+      this.#history.problem("server", `accepted a second commit of epoch ${epoch} of ${conversationId}`);
+      return;
+    }
+    const invited = welcomeTo.map(({ clientId }) => clientId);
+    conversation.advance({ invited, removed, ...(external && { joined: { client: by, commitId: messageId } }) });
   }
 
   #noteMessage(by: Id, message: Uint8Array): void {
@@ -74,42 +86,66 @@ export class Truth {
 /** A conversation as the service knows it. */
 export class AcceptedConversation {
   readonly id: Id;
+  /** Whether it lets join from outside. */
+  readonly open: boolean;
   /** The epoch that the last accepted commit began. */
   epoch = 0n;
   readonly messages: AcceptedMessage[] = [];
-  readonly #stays = new Map<Id, { since: bigint; until: bigint | undefined }[]>();
+  readonly #stays = new Map<Id, Stay[]>();
 
-  constructor(id: Id, founder: Id) {
+  constructor(id: Id, founder: Id, open: boolean) {
     this.id = id;
-    this.#stays.set(founder, [{ since: 0n, until: undefined }]);
+    this.open = open;
+    this.#stays.set(founder, [{ since: 0n, until: undefined, joinedBy: undefined }]);
   }
 
-  /** Notes a commit of the present epoch. */
-  advance(added: readonly Id[], removed: readonly Id[]): void {
+  /** Notes a commit of the present epoch. Who joins anew is removed by the same commit, and stays from the next epoch on. */
+  advance({ invited, removed, joined }: AcceptedChange): void {
     this.epoch += 1n;
     for (const client of removed) {
-      const present = this.#present(client);
+      const present = this.stay(client);
       if (present !== undefined) present.until = this.epoch;
     }
-    for (const client of added) {
-      const stays = this.#stays.get(client) ?? [];
-      this.#stays.set(client, [...stays, { since: this.epoch, until: undefined }]);
-    }
+    for (const client of invited) this.#begins(client, undefined);
+    if (joined !== undefined) this.#begins(joined.client, joined.commitId);
   }
 
   /** Who is in it now. */
   get members(): Id[] {
-    return [...this.#stays.keys()].filter((client) => this.since(client) !== undefined).sort();
+    return [...this.#stays.keys()].filter((client) => this.stay(client) !== undefined).sort();
   }
 
   /** From which epoch on this client has been in it without a break; undefined when it is not in it. */
   since(client: Id): bigint | undefined {
-    return this.#present(client)?.since;
+    return this.stay(client)?.since;
   }
 
-  #present(client: Id) {
+  /** The present stay of this client; undefined when it is not in it. */
+  stay(client: Id): Stay | undefined {
     return this.#stays.get(client)?.find(({ until }) => until === undefined);
   }
+
+  #begins(client: Id, joinedBy: Id | undefined): void {
+    const stays = this.#stays.get(client) ?? [];
+    this.#stays.set(client, [...stays, { since: this.epoch, until: undefined, joinedBy }]);
+  }
+}
+
+/** What a commit did to those in a conversation. */
+interface AcceptedChange {
+  readonly invited: readonly Id[];
+  readonly removed: readonly Id[];
+  /** Who made it from outside, and the hash of it. */
+  readonly joined?: { readonly client: Id; readonly commitId: Id };
+}
+
+/** The time that a client was in a conversation without a break. */
+interface Stay {
+  readonly since: bigint;
+  /** The first epoch it was not in any more. */
+  until: bigint | undefined;
+  /** The external commit that it came by; undefined when it was invited. */
+  readonly joinedBy: Id | undefined;
 }
 
 /** An application message that the service has stored. */
