@@ -16,6 +16,8 @@ const PAST_EPOCHS = 5n;
 export interface Learnt {
   /** Whether the server has accepted the commit; what else is learnt, those who receive it say. */
   readonly accepted?: boolean;
+  /** Whether the commit has gone from here: its conversation was wiped while it was on its way. */
+  readonly wiped?: boolean;
   /** Why nothing could be learnt. */
   readonly cause?: unknown;
 }
@@ -98,10 +100,11 @@ export async function lookForJoin(
     const fate = await state.direct.step((native) => native.judgeJoin(conversation.bytes, commitId, groupInfo));
     if (fate === "accepted") return { accepted: true };
     if (fate === "lost") {
-      await state.direct.step(
-        (native) => native.dropJoin(conversation.bytes, commitId),
-        () => flight.settle("lost"),
+      const wiped = await state.direct.step(
+        async (native) => !(await native.dropJoin(conversation.bytes, commitId)),
+        (gone) => void (gone || flight.settle("lost")),
       );
+      if (wiped && flight.outcome() === undefined) return { wiped };
     }
     return {};
   } catch (error) {

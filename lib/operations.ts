@@ -92,7 +92,8 @@ export interface Operations {
    * `ALREADY_MEMBER` when somebody of this name is in it with another signature key: after the loss of a keystore a member has to
    * remove the old client first. `EXTERNAL_JOIN_REFUSED` for a conversation that was not created with `externalJoin`, `GROUP_INFO_UNAVAILABLE` and
    * `GROUP_INFO_INVALID` for what the transport answers, `TRANSPORT_MISSING` when it has no `fetchGroupInfo`. When the outcome is
-   * unknown the commit stays, listed by `unsettledCommits`; the conversation is not there until it is accepted.
+   * unknown the commit stays, listed by `unsettledCommits`; the conversation is not there until it is accepted. To `wipe` a conversation
+   * while it is joined anew takes the commit along: `CONVERSATION_NOT_FOUND`.
    */
   joinByExternalCommit(id: IdLike, options: { credential: CredentialRef } & CommitOptions): Promise<MlsConversation>;
   /** A handle, without asking the keystore. Throws `INVALID_ARGUMENT` for what is no id. */

@@ -1,4 +1,5 @@
 import { backOff } from "./catch-up.js";
+import { externalCommit } from "./commit-kind.js";
 import { MlsError, type MlsErrorCode } from "./errors.js";
 import type { Name } from "./id.js";
 import type { Flight, Lane, Outcome } from "./lane.js";
@@ -119,7 +120,10 @@ class Sending {
       (native) => kind.merge(native, this.#conversation.bytes, staged.commitId, handshakesOnly),
       (merged) => this.#tellMerged(merged),
     );
-    if (result.outcome !== "lost") return "merged";
+    // Its own echo may have been first, and a later commit have removed this client again.
+    if (result.outcome !== "lost" || this.#flight.outcome() === "merged") return "merged";
+    // What is built from outside knows of no competing commit: it is here until it is settled, or wiped.
+    if (kind === externalCommit) return this.#wiped();
     return this.#error(
       "STATE_DIVERGED",
       "The delivery service accepted this commit after it had handed out another one of the same epoch: members may have parted. Create the conversation anew.",
@@ -148,13 +152,14 @@ class Sending {
 
   async #retry(afterMs: number | undefined): Promise<End> {
     if (this.#flight.outcome() !== undefined) return this.#flight.outcome();
-    const { accepted, cause } = await this.#flight.kind.learn(
+    const { accepted, wiped, cause } = await this.#flight.kind.learn(
       this.#state,
       this.#lane,
       this.#conversation,
       this.#flight,
       this.#budget.signal,
     );
+    if (wiped === true) return this.#wiped();
     if (accepted === true) return this.#flight.outcome() ?? (await this.#merge());
     this.#cause = cause;
     if (this.#flight.outcome() !== undefined || this.#budget.used >= this.#budget.attempts)
@@ -200,6 +205,13 @@ class Sending {
 
   #step<R>(step: (native: NativeDatabase, id: Uint8Array) => Promise<R>): Promise<R> {
     return this.#state.direct.step((native) => step(native, this.#conversation.bytes));
+  }
+
+  #wiped(): MlsError {
+    return this.#error(
+      "CONVERSATION_NOT_FOUND",
+      "The conversation was wiped while this client was joining it, and the external commit with it. Join again if you want to.",
+    );
   }
 
   #error(code: MlsErrorCode, message: string, cause?: unknown): MlsError {

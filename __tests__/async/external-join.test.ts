@@ -3,7 +3,7 @@ import { FakeClock } from "../support/clock.js";
 import { expectCode } from "../support/expect.js";
 import { cleanUp, freshPath } from "../support/files.js";
 import { bytes, everybodyLeaves, Person, text } from "../support/people.js";
-import { breakDown, loseAnswer, sayAbort, sayNothing, sayRetry, Server } from "../support/server.js";
+import { breakDown, loseAnswer, sayAbort, sayNothing, sayRetry, type Sent, Server } from "../support/server.js";
 
 afterEach(everybodyLeaves);
 afterAll(cleanUp);
@@ -369,6 +369,38 @@ describe("a join is refused", () => {
 });
 
 describe("a join ends early", () => {
+  it.each([
+    ["accepted", (sent: Sent, server: Server) => server.take(sent)],
+    ["told to retry", sayRetry],
+    ["accepted and told to retry", (sent: Sent, server: Server) => (server.take(sent), sayRetry(sent, server))],
+  ])("when the conversation is wiped and the commit is %s", async (_answer, whim) => {
+    const { server, bob } = await openTeam();
+    server.next(async (sent) => {
+      await bob.session.conversation("team").wipe();
+      return whim(sent, server);
+    });
+    const sends = server.sends.length;
+    await expectCode(bob.joinsFromOutside("team"), "CONVERSATION_NOT_FOUND");
+    expect(server.sends).toHaveLength(sends + 1);
+    expect(await bob.session.unsettledCommits()).toEqual([]);
+    expect(await bob.session.conversations()).toEqual([]);
+    const team = await bob.joinsFromOutside("team");
+    expect(await team.members()).toHaveLength(2);
+  });
+
+  it("well, although a removal is received with its echo before the answer counts", async () => {
+    const { server, alice, bob } = await openTeam();
+    server.next(async (sent) => {
+      const answer = server.take(sent);
+      await alice.reads("team");
+      await alice.session.conversation("team").removeMembers(["bob"]);
+      void bob.session.receive(server.log("team").slice(-2));
+      return answer;
+    });
+    const team = await bob.joinsFromOutside("team");
+    expect(await team.active()).toBe(false);
+  });
+
   it("before anything was sent, when its signal is aborted", async () => {
     const { server } = await openTeam();
     const controller = new AbortController();
