@@ -100,11 +100,13 @@ export async function lookForJoin(
     const fate = await state.direct.step((native) => native.judgeJoin(conversation.bytes, commitId, groupInfo));
     if (fate === "accepted") return { accepted: true };
     if (fate === "lost") {
-      const wiped = await state.direct.step(
-        async (native) => !(await native.dropJoin(conversation.bytes, commitId)),
-        (gone) => void (gone || flight.settle("lost")),
+      const dropped = await state.direct.step(
+        (native) => native.dropJoin(conversation.bytes, commitId),
+        (present) => {
+          if (present) flight.settle("lost");
+        },
       );
-      if (wiped && flight.outcome() === undefined) return { wiped };
+      return { wiped: !dropped && flight.outcome() === undefined };
     }
     return {};
   } catch (error) {
