@@ -89,7 +89,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   const world = new World(seed, { ...usualFaults, ...faults }, service);
   const chance = world.random.stream("people");
   const people = NAMES.slice(0, clients).map(
-    (name) => new Person(name, world, chance.chance(1 / 3) ? folder : undefined),
+    (name, place) => new Person(name, world, chance.chance(1 / 2) || place === 0 ? folder : undefined),
   );
   try {
     for (const person of people) await arrives(person, service);

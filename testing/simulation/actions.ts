@@ -1,6 +1,7 @@
 import { type CommitResult, MlsError, type MlsErrorCode, type Session } from "../../lib/index.js";
 import { cipherSuite, type Person } from "./person.js";
-import { transact } from "./transaction.js";
+import { type Plan, transact } from "./transaction.js";
+import { sharedEpochOf } from "./truth.js";
 
 /** Something that a person can do. To add one, write it like these and put it into the list at the end. */
 export interface Action {
@@ -131,29 +132,23 @@ const updates: Action = {
   },
 };
 
-/** Joins from outside: for the first time, again, or anew, though a member, as who is behind does to be healed. */
+/** How an external join can end beside that: the GroupInfo cannot be had; the conversation is closed; another key has the name. */
+const JOIN_ENDINGS: readonly MlsErrorCode[] = ["GROUP_INFO_UNAVAILABLE", "EXTERNAL_JOIN_REFUSED", "ALREADY_MEMBER"];
+
+/** Joins from outside: for the first time, again, or anew though a member, as who is behind does to be healed. */
 const joins: Action = {
   name: "joins from outside",
   weight: 3,
-  // Fetching the GroupInfo fails with a code of its own; a commit that was never sent cannot find its conversation inactive.
-  mayEndWith: [
-    ...COMMIT_ENDINGS.filter((code) => code !== "CONVERSATION_INACTIVE"),
-    "GROUP_INFO_UNAVAILABLE",
-    "EXTERNAL_JOIN_REFUSED",
-  ],
+  mayEndWith: [...COMMIT_ENDINGS, ...JOIN_ENDINGS],
   async run(person, session, _people, says) {
-    const { world, credential, random } = person;
+    const { world, random } = person;
+    const withOtherKey = random.chance(0.1);
     if (world.truth.conversations.size === 0) return undefined;
-    const { id, open } = random.pick([...world.truth.conversations.values()]);
-    says(`joins ${id} from outside`);
-    try {
-      const conversation = await session.joinByExternalCommit(id, { credential, ...person.patience() });
-      return `joined ${id} from outside, epoch ${await conversation.epoch()}`;
-    } catch (error) {
-      if (open && MlsError.is(error, "EXTERNAL_JOIN_REFUSED"))
-        world.history.problem(person.name, `was refused by ${id}, which is open`);
-      throw error;
-    }
+    const { id } = random.pick([...world.truth.conversations.values()]);
+    says(`joins ${id} from outside${withOtherKey ? " with another key" : ""}`);
+    const credential = withOtherKey ? await person.otherCredential(session) : person.credential;
+    const conversation = await person.joins(session, id, credential);
+    return `joined ${id} from outside, epoch ${await conversation.epoch()}`;
   },
 };
 
@@ -166,6 +161,33 @@ const commitsPending: Action = {
     if (id === undefined) return undefined;
     says(`commits what is proposed in ${id}`);
     return told(await session.conversation(id).commitPendingProposals(person.patience()));
+  },
+};
+
+/** Looks whether all who are in the same epoch have the same secrets there. */
+const compares: Action = {
+  name: "compares",
+  weight: 2,
+  mayEndWith: ["CONVERSATION_INACTIVE", "CONVERSATION_NOT_FOUND"],
+  async run(person, session, _people, says) {
+    const id = await person.somewhere(session);
+    if (id === undefined) return undefined;
+    says(`compares secrets in ${id}`);
+    const shared = await session.transaction((tx) => sharedEpochOf(tx.conversation(id)));
+    person.world.truth.conversations.get(id)?.compare(person.name, shared);
+    return `has the secrets of epoch ${shared.epoch} of ${id}`;
+  },
+};
+
+/** Publishes key packages while others use those of before. */
+const publishes: Action = {
+  name: "publishes",
+  weight: 0.5,
+  mayEndWith: [],
+  async run(person, session) {
+    const keyPackages = await session.generateKeyPackages(person.credential, { count: 2 });
+    await person.asks(() => person.world.service.publishKeyPackages(person.name, keyPackages));
+    return "published 2 key packages";
   },
 };
 
@@ -197,13 +219,15 @@ const settles: Action = {
 const transacts: Action = {
   name: "transacts",
   weight: 2,
-  mayEndWith: [...COMMIT_ENDINGS, "PENDING_PROPOSALS"],
+  mayEndWith: [...COMMIT_ENDINGS, ...JOIN_ENDINGS, "PENDING_PROPOSALS"],
   async run(person, session, _people, says) {
     if (person.transacting) return undefined;
     person.transacting = true;
     const { random, world } = person;
-    const plan = { commits: random.chance(0.3), throws: random.chance(world.faults.thrown * 2) };
-    says(`opens a transaction${plan.commits ? " with a commit" : ""}${plan.throws ? " that will throw" : ""}`);
+    const commits: Plan["commits"] = random.chance(0.3) ? random.pick(["updates keys", "joins anew"] as const) : "not";
+    const plan = { commits, throws: random.chance(world.faults.thrown * 2), byHand: random.chance(0.3) };
+    const does = commits === "not" ? "" : ` in which ${person.name} ${commits}`;
+    says(`opens a transaction${does}${plan.throws ? ", that will throw" : ""}`);
     try {
       return await transact(person, session, plan);
     } finally {
@@ -222,6 +246,8 @@ export const actions: readonly Action[] = [
   updates,
   joins,
   commitsPending,
+  compares,
+  publishes,
   wipes,
   settles,
   transacts,

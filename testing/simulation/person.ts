@@ -12,6 +12,7 @@ import {
   Database,
   DatabaseKey,
   type Id,
+  type MlsConversation,
   MlsError,
   type MlsTransport,
   type Operations,
@@ -54,8 +55,8 @@ export class Person {
   readonly left = new Map<Id, bigint>();
   /** External commits, by their hash, that were on their way or open when their conversation was wiped, and went with it. */
   readonly givenUp = new Set<Id>();
-  /** Whether something read may have been lost with a session: only without `deliver`. */
-  forgetful = false;
+  /** What a session has taken with it when it ended in the middle of handing it over: only without `deliver`. */
+  readonly mayBeLost = new Set<Id>();
   /** The value of `setData` that is stored; undefined when that is not known. */
   noted: number | undefined = 0;
   /** Whether a transaction is under way. */
@@ -67,9 +68,12 @@ export class Person {
   readonly unstored = new Set<Id>();
   session: Session | undefined;
   #credential: CredentialRef | undefined;
+  #otherCredential: CredentialRef | undefined;
   #outbox: Uint8Array[] = [];
   #setbacks = 0;
   #callsUntilCrash: number | undefined;
+  /** Messages that the session keeps until they can be read. */
+  readonly #waiting = new Set<Id>();
   readonly #epochs = new Map<Id, bigint>();
   /** The external commit that was sent last, by conversation. */
   readonly #joins = new Map<Id, Id>();
@@ -97,6 +101,12 @@ export class Person {
     return this.#credential;
   }
 
+  /** A credential with the same name and another signature key; made when it is first asked for. */
+  async otherCredential(session: Session): Promise<CredentialRef> {
+    this.#otherCredential ??= await session.addCredential(Credential.basic(this.name, { cipherSuite }));
+    return this.#otherCredential;
+  }
+
   /** Opens the session, for the first time or again. */
   async comes(): Promise<void> {
     const { name } = this;
@@ -111,8 +121,7 @@ export class Person {
       ...(this.delivers && { deliver: (received: readonly Received[]) => this.#deliver(received) }),
     };
     const session = await Session.open(database, withClock(options, this.#clock()));
-    const [known] = await session.credentials();
-    this.#credential = known ?? (await session.addCredential(Credential.basic(name, { cipherSuite })));
+    this.#credential ??= await session.addCredential(Credential.basic(name, { cipherSuite }));
     session.on("conversationChanged", (change) => this.#hears(change));
     this.session = session;
   }
@@ -124,7 +133,6 @@ export class Person {
     this.#callsUntilCrash = undefined;
     if (session === undefined) return;
     this.noted = undefined;
-    if (!this.delivers) this.forgetful = true;
     this.world.history.count("crashes");
     this.world.history.tell(this.name, "crashes");
     await session.close();
@@ -139,6 +147,8 @@ export class Person {
   /** Notes what was received. Its own messages come back as `ignored`. */
   takes(received: readonly Received[]): void {
     for (const one of received) {
+      if (one.type === "waiting") this.#waiting.add(one.messageId);
+      else this.#waiting.delete(one.messageId);
       if (one.type === "message") this.#reads(one);
       else if (one.type === "unreadable") this.lost.set(one.messageId, one.why);
       else if (one.type === "rejected" && this.#isGenuine(one.messageId)) {
@@ -154,7 +164,17 @@ export class Person {
 
   /** Receives what came, and joins when it is a Welcome. Says whether it is to be acknowledged, and what was received. */
   async receives(operations: Operations, entry: QueueEntry): Promise<{ done: boolean; received: Received[] }> {
-    const received = await operations.receive(entry.bytes);
+    try {
+      return await this.#receives(operations, entry);
+    } catch (error) {
+      // Without `deliver` it may be stored, and what it released too, and nobody has been told.
+      if (!this.delivers) for (const id of [messageIdOf(entry.bytes), ...this.#waiting]) this.mayBeLost.add(id);
+      throw error;
+    }
+  }
+
+  async #receives(operations: Operations, entry: QueueEntry): Promise<{ done: boolean; received: Received[] }> {
+    const received = await this.#opens(operations, entry);
     if (!received.some(({ type }) => type === "welcome")) return { done: true, received };
     try {
       const joined = await operations.joinByWelcome(entry.bytes);
@@ -166,6 +186,18 @@ export class Person {
       if (MlsError.is(error, "WELCOME_INVALID", "MESSAGE_INVALID") && tampered) return { done: true, received };
       if (MlsError.is(error, "CONVERSATION_EXISTS")) return { done: await this.#isPast(operations, entry), received };
       throw error;
+    }
+  }
+
+  /** By `receive`; now and then by `decrypt`, which makes errors of what `receive` reports, so that it is asked after all. */
+  async #opens(operations: Operations, { bytes, conversationId }: QueueEntry): Promise<Received[]> {
+    if (!this.random.chance(0.2)) return operations.receive(bytes);
+    try {
+      return await operations.conversation(conversationId).decrypt(bytes);
+    } catch (error) {
+      const refused = ["WRONG_CONVERSATION", "MESSAGE_INVALID", "EXTERNAL_JOIN_REFUSED", "STATE_DIVERGED"] as const;
+      if (!MlsError.is(error, ...refused)) throw error;
+      return operations.receive(bytes);
     }
   }
 
@@ -181,7 +213,8 @@ export class Person {
   /** Encrypts something new and keeps it until the server has it. Answers its messageId. */
   async seals(operations: Operations, conversationId: Id): Promise<Id> {
     const text = `${this.name}'s no. ${this.sealed.size + 1}`;
-    const message = await operations.conversation(conversationId).encrypt(new TextEncoder().encode(text));
+    const [plaintext, aad] = [new TextEncoder().encode(text), new TextEncoder().encode(besides(text))];
+    const message = await operations.conversation(conversationId).encrypt(plaintext, { aad });
     const messageId = messageIdOf(message);
     this.sealed.set(messageId, text);
     this.#outbox.push(message);
@@ -213,6 +246,20 @@ export class Person {
       if (await operations.conversation(id).active()) active.push(id);
     }
     return active.length === 0 ? undefined : this.random.pick(active.sort());
+  }
+
+  /** Joins from outside. Refused is only who may be: by a closed conversation, or as a member that has another key there. */
+  async joins(operations: Operations, id: Id, credential: CredentialRef): Promise<MlsConversation> {
+    try {
+      return await operations.joinByExternalCommit(id, { credential, ...this.patience() });
+    } catch (error) {
+      const { truth, history } = this.world;
+      const wrongly =
+        (MlsError.is(error, "EXTERNAL_JOIN_REFUSED") && truth.conversations.get(id)?.open === true) ||
+        (MlsError.is(error, "ALREADY_MEMBER") && this.#otherCredential === undefined);
+      if (wrongly) history.problem(this.name, `could not join ${id}: ${error.code}`);
+      throw error;
+    }
   }
 
   /** Deletes a conversation, and with it what was sent to join it anew. */
@@ -291,6 +338,7 @@ export class Person {
     if (!this.random.chance(this.world.faults.thrown)) return;
     this.setBack();
     this.world.history.count("faults");
+    this.world.history.count("throws");
     this.world.history.tell(this.name, "~ deliver throws");
     throw new Error("The application's store is full (simulated).");
   }
@@ -308,11 +356,19 @@ export class Person {
     return this.world.truth.isGenuine(messageId) && !this.unstored.has(messageId);
   }
 
-  #reads({ messageId, plaintext, sender, epoch }: Received & { type: "message" }): void {
+  #reads({ messageId, plaintext, aad, sender, epoch }: Received & { type: "message" }): void {
     const before = this.read.get(messageId);
     const text = new TextDecoder().decode(plaintext);
+    if (new TextDecoder().decode(aad) !== besides(text)) {
+      this.world.history.problem(this.name, `read ${text} with the additional data of another message`);
+    }
     if (before?.setbacks === this.#setbacks) this.world.history.problem(this.name, `read twice: ${text}`);
     if (before === undefined) this.world.history.count("messages read");
     this.read.set(messageId, { text, by: sender.clientId, epoch, setbacks: this.#setbacks });
   }
+}
+
+/** The additional data of a message: seen by the server, and no other message's. */
+function besides(text: string): string {
+  return `beside ${text}`;
 }

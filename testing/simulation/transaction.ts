@@ -1,34 +1,41 @@
 import type { QueueEntry } from "../../delivery-service/index.js";
-import type { Id, Received, Session, TransactionContext } from "../../lib/index.js";
+import { type Id, MlsError, type Received, type Session, type TransactionContext } from "../../lib/index.js";
 import type { Person } from "./person.js";
 
 class Thrown extends Error {}
+
+/** What is to be done in a transaction. */
+export interface Plan {
+  readonly commits: "not" | "updates keys" | "joins anew";
+  readonly throws: boolean;
+  /** Whether it is begun and ended by hand. */
+  readonly byHand: boolean;
+}
 
 /**
  * Receives, says something, perhaps commits, and perhaps throws. A value that it notes in the keystore tells afterwards whether
  * all of it was stored, or nothing.
  */
-export async function transact(
-  person: Person,
-  session: Session,
-  { commits, throws }: { commits: boolean; throws: boolean },
-): Promise<string> {
+export async function transact(person: Person, session: Session, { commits, throws, byHand }: Plan): Promise<string> {
   const entries = await person.asks(() => person.world.service.pull(person.name));
   const [before, note] = [person.noted, 1 + person.random.below(1_000_000)];
   const done = new Work();
   person.noted = undefined;
   try {
-    await session.transaction(async (tx) => {
+    await within(session, byHand, async (tx) => {
       await tx.setData("note", encoded(note));
       await done.receive(person, tx, entries);
       await done.say(person, tx, commits);
       if (throws) throw new Thrown();
     });
   } catch (error) {
+    // What came before a commit that was sent is stored, and no application knows how much that is; nor does it after the end
+    // of the session. What is not stored will come again.
+    const unknown = done.sent || MlsError.is(error, "SESSION_CLOSED");
+    if (unknown && !person.delivers) person.takes(done.received);
     person.setBack();
-    // What came before a commit that was sent is stored, and no application knows how much that is.
-    if (done.sent) person.forgetful ||= !person.delivers;
-    else await expectNote(person, session, before);
+    if (error instanceof Thrown) person.world.history.count("throws");
+    if (!done.sent) await expectNote(person, session, before);
     if (error instanceof Thrown) return "threw";
     throw error;
   }
@@ -38,6 +45,23 @@ export async function transact(
   await expectNote(person, session, note);
   await person.posts();
   return `stored it, with ${entries.length} from the server`;
+}
+
+/** A transaction with a callback, or one that is ended by hand. */
+async function within(
+  session: Session,
+  byHand: boolean,
+  work: (tx: TransactionContext) => Promise<void>,
+): Promise<void> {
+  if (!byHand) return session.transaction(work);
+  const tx = await session.newTransaction();
+  try {
+    await work(tx);
+  } catch (error) {
+    await tx.abort();
+    throw error;
+  }
+  await tx.finish();
 }
 
 /** What was done inside, as far as it got. */
@@ -55,14 +79,15 @@ class Work {
     }
   }
 
-  async say(person: Person, tx: TransactionContext, commits: boolean): Promise<void> {
+  async say(person: Person, tx: TransactionContext, commits: Plan["commits"]): Promise<void> {
     const id = person.random.chance(0.8) ? await person.somewhere(tx) : undefined;
     if (id === undefined) return;
     this.said = await person.seals(tx, id);
     person.unstored.add(this.said);
-    if (!commits) return;
+    if (commits === "not") return;
     this.sent = true;
-    await tx.conversation(id).updateKeys(person.patience());
+    if (commits === "updates keys") await tx.conversation(id).updateKeys(person.patience());
+    else await person.joins(tx, id, person.credential);
   }
 }
 

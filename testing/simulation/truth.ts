@@ -1,6 +1,6 @@
 import type { DeliveryService, MembershipClaim } from "../../delivery-service/index.js";
 import { framingOf, messageIdOf } from "../../delivery-service/framing.js";
-import type { CommitBundle, Id } from "../../lib/index.js";
+import type { CommitBundle, Id, MlsConversation } from "../../lib/index.js";
 import type { History } from "./history.js";
 
 /** What the delivery service has accepted, whatever the clients were told: the clients must come to the same in the end. */
@@ -58,7 +58,12 @@ export class Truth {
     if (welcome !== undefined) this.#welcomes.set(messageIdOf(welcome), epoch + 1n);
     let conversation = this.conversations.get(conversationId);
     if (conversation === undefined) {
-      conversation = new AcceptedConversation(conversationId, by, framingOf(groupInfo).externalJoin === true);
+      conversation = new AcceptedConversation(
+        conversationId,
+        by,
+        framingOf(groupInfo).externalJoin === true,
+        this.#history,
+      );
       this.conversations.set(conversationId, conversation);
     }
     this.#history.count("commits accepted");
@@ -93,9 +98,14 @@ export class AcceptedConversation {
   readonly messages: AcceptedMessage[] = [];
   readonly #stays = new Map<Id, Stay[]>();
 
-  constructor(id: Id, founder: Id, open: boolean) {
+  /** What those who were asked in an epoch had, and who was the first of them. */
+  readonly #shared = new Map<bigint, { readonly by: Id; readonly secrets: string }>();
+  readonly #history: History;
+
+  constructor(id: Id, founder: Id, open: boolean, history: History) {
     this.id = id;
     this.open = open;
+    this.#history = history;
     this.#stays.set(founder, [{ since: 0n, until: undefined, joinedBy: undefined }]);
   }
 
@@ -108,6 +118,17 @@ export class AcceptedConversation {
     }
     for (const client of invited) this.#begins(client, undefined);
     if (joined !== undefined) this.#begins(joined.client, joined.commitId);
+  }
+
+  /** Whoever is in an epoch has the same secrets there, and nobody is in one that was not accepted. */
+  compare(client: Id, { epoch, secrets }: SharedEpoch): void {
+    if (epoch > this.epoch) this.#history.problem(client, `is in epoch ${epoch} of ${this.id}, which nobody accepted`);
+    const first = this.#shared.get(epoch);
+    if (first === undefined) this.#shared.set(epoch, { by: client, secrets });
+    else if (first.secrets !== secrets) {
+      const words = `${first.by} and ${client} have different epoch authenticators in epoch ${epoch} of ${this.id}`;
+      this.#history.problem("everyone", words);
+    }
   }
 
   /** Who is in it now. */
@@ -146,6 +167,21 @@ interface Stay {
   until: bigint | undefined;
   /** The external commit that it came by; undefined when it was invited. */
   readonly joinedBy: Id | undefined;
+}
+
+/** What all who are in an epoch must have in common. */
+export interface SharedEpoch {
+  readonly epoch: bigint;
+  /** The epoch authenticator and an exported secret. */
+  readonly secrets: string;
+}
+
+/** What this client has of its present epoch; to be asked where no commit can come between. */
+export async function sharedEpochOf(conversation: MlsConversation): Promise<SharedEpoch> {
+  const epoch = await conversation.epoch();
+  const authenticator = await conversation.epochAuthenticator();
+  const exported = await conversation.exportSecret("simulation", new Uint8Array([1, 2, 3]), 16);
+  return { epoch, secrets: Buffer.concat([authenticator, exported]).toString("hex") };
 }
 
 /** An application message that the service has stored. */

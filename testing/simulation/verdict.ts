@@ -1,7 +1,7 @@
 import { MlsError, type Session } from "../../lib/index.js";
 import { reachable } from "./ending.js";
 import type { Person } from "./person.js";
-import type { AcceptedConversation } from "./truth.js";
+import { type AcceptedConversation, type SharedEpoch, sharedEpochOf } from "./truth.js";
 import type { World } from "./world.js";
 
 /** How many epochs that are over can still be read. */
@@ -23,18 +23,13 @@ async function judgeAgreement(
   people: readonly Person[],
 ): Promise<void> {
   const members = reachable(conversation, people);
-  const states = new Set<string>();
   for (const person of members) {
     const seen = await stateOf(person, conversation.id);
     const expected = `epoch ${conversation.epoch}, members ${conversation.members.join(", ")}`;
     if (seen.words !== expected) {
       world.history.problem(person.name, `is in ${conversation.id} at ${seen.words}; the server is at ${expected}`);
     }
-    states.add(seen.authenticator);
-  }
-  if (states.size > 1) {
-    const names = members.map(({ name }) => name).join(", ");
-    world.history.problem("everyone", `${names} have ${states.size} epoch authenticators in ${conversation.id}`);
+    if (seen.shared !== undefined) conversation.compare(person.name, seen.shared);
   }
   for (const person of people.filter((one) => conversation.since(one.name) === undefined)) {
     const { words } = await stateOf(person, conversation.id);
@@ -43,15 +38,15 @@ async function judgeAgreement(
   }
 }
 
-async function stateOf({ session }: Person, id: string): Promise<{ words: string; authenticator: string }> {
+async function stateOf({ session }: Person, id: string): Promise<{ words: string; shared?: SharedEpoch }> {
   try {
     const conversation = (session as Session).conversation(id);
-    if (!(await conversation.active())) return { words: "its removal", authenticator: "none" };
+    if (!(await conversation.active())) return { words: "its removal" };
     const members = (await conversation.members()).map(({ clientId }) => clientId).sort();
-    const authenticator = Buffer.from(await conversation.epochAuthenticator()).toString("hex");
-    return { words: `epoch ${await conversation.epoch()}, members ${members.join(", ")}`, authenticator };
+    const shared = await sharedEpochOf(conversation);
+    return { words: `epoch ${shared.epoch}, members ${members.join(", ")}`, shared };
   } catch (error) {
-    return { words: MlsError.is(error) ? error.code : String(error), authenticator: "none" };
+    return { words: MlsError.is(error) ? error.code : String(error) };
   }
 }
 
@@ -79,9 +74,9 @@ function judgeMessages(world: World, conversation: AcceptedConversation, people:
   }
 }
 
-/** A session that is told nothing before it is stored, and then dies; or one whose own commits have left the message behind. */
+/** What was stored and not handed over when its session ended; or one that its reader's own commits have left behind. */
 function mayHaveMissed(person: Person, messageId: string, epoch: bigint, conversation: AcceptedConversation): boolean {
-  if (person.forgetful) return true;
+  if (person.mayBeLost.has(messageId)) return true;
   return person.lost.get(messageId) === "epoch-too-old" && epoch + PAST_EPOCHS < conversation.epoch;
 }
 
