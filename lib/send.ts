@@ -1,5 +1,4 @@
 import { backOff } from "./catch-up.js";
-import { externalCommit } from "./commit-kind.js";
 import { MlsError, type MlsErrorCode } from "./errors.js";
 import type { Name } from "./id.js";
 import type { Flight, Lane, Outcome } from "./lane.js";
@@ -96,10 +95,7 @@ class Sending {
   async #send(): Promise<Answer> {
     const { staged, fresh, sends, merged } = this.#flight;
     // Counted before it is sent, also across restarts. Staging has counted the first one.
-    const attempt =
-      fresh && sends === 0
-        ? staged.attempt
-        : await this.#step((native, id) => native.countAttempt(id, staged.commitId));
+    const attempt = fresh && sends === 0 ? staged.attempt : await this.#countAttempt();
     if (this.#flight.outcome() !== undefined || this.#budget.signal?.aborted === true) return { status: "overtaken" };
     this.#flight.sends += 1;
     this.#budget.used += 1;
@@ -109,6 +105,16 @@ class Sending {
       return await Promise.race([sendCommit(this.#state, staged, attempt, this.#budget.signal), overtaken]);
     } catch (cause) {
       return { status: "unknown", cause };
+    }
+  }
+
+  async #countAttempt(): Promise<number> {
+    try {
+      return await this.#step((native, id) => native.countAttempt(id, this.#flight.staged.commitId));
+    } catch (error) {
+      // Not there any more, and nobody knows what became of it: wiped, and the conversation joined again since.
+      const gone = MlsError.is(error, "STATE_DIVERGED") && this.#flight.outcome() === undefined;
+      throw gone ? this.#wiped() : error;
     }
   }
 
@@ -122,8 +128,7 @@ class Sending {
     );
     // Its own echo may have been first, and a later commit have removed this client again.
     if (result.outcome !== "lost" || this.#flight.outcome() === "merged") return "merged";
-    // What is built from outside knows of no competing commit: it is here until it is settled, or wiped.
-    if (kind === externalCommit) return this.#wiped();
+    if (this.#flight.outcome() === undefined) return this.#wiped(); // A competing commit would have said so.
     return this.#error(
       "STATE_DIVERGED",
       "The delivery service accepted this commit after it had handed out another one of the same epoch: members may have parted. Create the conversation anew.",
@@ -210,7 +215,7 @@ class Sending {
   #wiped(): MlsError {
     return this.#error(
       "CONVERSATION_NOT_FOUND",
-      "The conversation was wiped while this client was joining it, and the external commit with it. Join again if you want to.",
+      "The conversation was wiped while this commit was on its way, and the commit with it.",
     );
   }
 

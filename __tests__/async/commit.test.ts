@@ -338,6 +338,31 @@ describe("an unknown outcome", () => {
     await update;
   });
 
+  it.each([
+    ["told to retry", sayRetry],
+    ["accepted", (sent, server) => server.take(sent)],
+  ] satisfies [string, Whim][])(
+    "is CONVERSATION_NOT_FOUND when it was wiped, joined again, and then %s",
+    async (_answer, whim) => {
+      const { server, clock, alice, bob, team } = await aliceAndBob();
+      server.next(async (sent) => {
+        const answer = whim(sent, server);
+        await bob.reads("team");
+        await team.wipe();
+        await bob.session.conversation("team").removeMembers(["alice"]);
+        await bob.session.conversation("team").addMembers([await alice.keyPackage()]);
+        await alice.joins();
+        return answer;
+      });
+      const update = expectCode(team.updateKeys(), "CONVERSATION_NOT_FOUND");
+      if (whim === sayRetry) await clock.pass(125);
+      await update;
+      await team.updateKeys();
+      await bob.reads("team");
+      expect(await team.epochAuthenticator()).toEqual(await bob.session.conversation("team").epochAuthenticator());
+    },
+  );
+
   it("of a creation keeps the conversation, in which nobody could read yet", async () => {
     const server = new Server();
     const alice = await Person.comes("alice", server);

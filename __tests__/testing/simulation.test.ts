@@ -168,7 +168,7 @@ describe("a server that breaks a rule is found", () => {
     for (const problem of problems.slice(0, 10)) expect(report).toContain(problem);
     expect(report).toContain(history.at(-1));
     expect(report).toMatch(/\d+\.\d{3} s {2}\w+ +\w+/);
-    expect(report.split("\n").at(-1)).toBe(`Again: await simulate({ seed: ${options.seed}, clients: 4, steps: 40 })`);
+    expect(report.split("\n").at(-1)).toBe(`Again: await simulate({ seed: ${options.seed}, clients: 4, steps: 60 })`);
     expect(report.split("\n").length).toBeLessThan(100);
   }, 60_000);
 });
