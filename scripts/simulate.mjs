@@ -2,7 +2,7 @@
  * Runs the simulation for many seeds, against the built package, and ends with figures. Of a seed that fails it shows the shortest
  * story, and the line to run that again.
  *
- *   npm run test:simulation -- --seeds 1000 [--from 1] [--clients 4] [--steps 40] [--faults '{"crash":0.5}']
+ *   npm run test:simulation -- --seeds 1000 [--from 1] [--clients 4] [--steps 60] [--faults '{"crash":0.5}']
  *   npm run test:simulation -- --seed 17 --story
  */
 import { existsSync } from "node:fs";
@@ -16,7 +16,7 @@ const { values } = parseArgs({
     from: { type: "string", default: "1" },
     seed: { type: "string" },
     clients: { type: "string", default: "4" },
-    steps: { type: "string", default: "40" },
+    steps: { type: "string", default: "60" },
     faults: { type: "string", default: "{}" },
     story: { type: "boolean", default: false },
   },

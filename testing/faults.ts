@@ -53,8 +53,8 @@ export const usualFaults: Faults = {
   reordered: 0.25,
   repeated: 0.1,
   tampered: 0.08,
-  crash: 0.3,
-  thrown: 0.25,
+  crash: 0.2,
+  thrown: 0.35,
   givenUp: 0.1,
 };
 

@@ -16,7 +16,7 @@ export interface SimulationOptions {
   readonly seed: number | string;
   /** How many clients there are: 2 to 12, 4 if not given. */
   readonly clients?: number;
-  /** How many actions are begun; 40 if not given. A smaller number is the beginning of the same story. */
+  /** How many actions are begun; 60 if not given. A smaller number is the beginning of the same story. */
   readonly steps?: number;
   /** What goes wrong how often; `usualFaults` for what is not given. */
   readonly faults?: Partial<Faults>;
@@ -68,7 +68,7 @@ export class SimulationResult {
   }
 }
 
-const [CLIENTS, STEPS] = [4, 40];
+const [CLIENTS, STEPS] = [4, 60];
 
 /** The longest time between two actions, in simulated milliseconds. */
 const LONGEST_PAUSE = 500;

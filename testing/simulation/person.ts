@@ -176,6 +176,7 @@ export class Person {
   async #receives(operations: Operations, entry: QueueEntry): Promise<{ done: boolean; received: Received[] }> {
     const received = await this.#opens(operations, entry);
     if (!received.some(({ type }) => type === "welcome")) return { done: true, received };
+    if (this.#isPast(entry)) return { done: true, received };
     try {
       const joined = await operations.joinByWelcome(entry.bytes);
       this.world.history.tell(this.name, `joined ${joined.conversation.id}`);
@@ -184,7 +185,8 @@ export class Person {
       const tampered = entry.cursor === 0;
       if (MlsError.is(error, "WELCOME_WITHOUT_KEY_PACKAGE")) return { done: true, received };
       if (MlsError.is(error, "WELCOME_INVALID", "MESSAGE_INVALID") && tampered) return { done: true, received };
-      if (MlsError.is(error, "CONVERSATION_EXISTS")) return { done: await this.#isPast(operations, entry), received };
+      // The commit that removed this client before it was invited again has not come yet.
+      if (MlsError.is(error, "CONVERSATION_EXISTS")) return { done: false, received };
       throw error;
     }
   }
@@ -202,12 +204,13 @@ export class Person {
   }
 
   /**
-   * Whether the client has joined from outside where this Welcome leads to, or further. If not, the commit that removed it, before
-   * it was invited again, has not come yet. The epoch of a Welcome cannot be seen from outside, so the server's record is asked.
+   * Whether the client has been where this Welcome leads to, or further: it was overtaken by a join from outside. The session
+   * cannot always tell, and the epoch of a Welcome is not to be seen; the server, whose record this is, knows it.
    */
-  async #isPast(operations: Operations, { bytes, conversationId }: QueueEntry): Promise<boolean> {
+  #isPast({ bytes, conversationId }: QueueEntry): boolean {
     const epoch = this.world.truth.epochOfWelcome(messageIdOf(bytes));
-    return epoch !== undefined && epoch <= (await operations.conversation(conversationId).epoch());
+    const furthest = this.#epochs.get(conversationId);
+    return epoch !== undefined && furthest !== undefined && epoch <= furthest;
   }
 
   /** Encrypts something new and keeps it until the server has it. Answers its messageId. */
@@ -343,10 +346,10 @@ export class Person {
     throw new Error("The application's store is full (simulated).");
   }
 
-  /** Epochs are told one after the other, and none twice. A crash can keep one from being told. */
-  #hears({ conversationId, epoch, cause }: ConversationChanged): void {
+  /** Epochs are told one after the other, and none twice, however they begin. A crash can keep one from being told. */
+  #hears({ conversationId, epoch }: ConversationChanged): void {
     const before = this.#epochs.get(conversationId);
-    if (before !== undefined && epoch <= before && cause !== "joined") {
+    if (before !== undefined && epoch <= before) {
       this.world.history.problem(this.name, `was told of epoch ${epoch} of ${conversationId} after ${before}`);
     }
     this.#epochs.set(conversationId, epoch);
