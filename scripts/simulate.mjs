@@ -38,24 +38,26 @@ const left = [...seeds];
 await Promise.all(Array.from({ length: availableParallelism() + 1 }, runNext));
 const seconds = (performance.now() - start) / 1000;
 
-for (const seed of failed.sort((a, b) => a - b).slice(0, 3)) await explain(seed);
+failed.sort((a, b) => a.options.seed - b.options.seed);
+for (const result of failed.slice(0, 3)) await explain(result);
 for (const [what, count] of Object.entries(totals).sort()) console.log(`${String(count).padStart(8)} ${what}`);
 const average = Math.round((seconds * 1000) / seeds.length);
 console.log(`${seeds.length} seeds in ${seconds.toFixed(1)} s (${average} ms each), ${failed.length} failed`);
-if (failed.length > 0) console.log(`Failed: ${failed.join(" ")}`);
+if (failed.length > 0) console.log(`Failed: ${failed.map(({ options }) => options.seed).join(" ")}`);
 process.exitCode = failed.length === 0 ? 0 : 1;
 
 async function runNext() {
   for (let seed = left.shift(); seed !== undefined; seed = left.shift()) {
     const result = await simulate({ ...options, seed });
     for (const [what, count] of Object.entries(result.counts)) totals[what] = (totals[what] ?? 0) + count;
-    if (result.problems.length > 0) failed.push(seed);
+    if (result.problems.length > 0) failed.push(result);
     if (values.story) console.log(result.history.join("\n"));
   }
 }
 
 /** Fewer steps are the beginning of the same story: the first number with which it fails shows the least besides the cause. */
-async function explain(seed) {
+async function explain(first) {
+  const { seed } = first.options;
   for (let fewer = 1; fewer <= steps; fewer++) {
     const result = await simulate({ ...options, seed, steps: fewer });
     if (result.problems.length === 0) continue;
@@ -66,6 +68,7 @@ async function explain(seed) {
     );
     return;
   }
+  console.log(`\n${first}\nIt did not fail again: this depends on more than the seed.\n`);
 }
 
 function wholeNumber(name) {
