@@ -1,5 +1,6 @@
 /** The simulation: short runs of it for the clients, and proof that it can find what is wrong. */
 import { existsSync, mkdtempSync, readdirSync } from "node:fs";
+import { inspectMessage } from "conclave-mls";
 import { type DeliveryService, EmbeddedDeliveryService } from "conclave-mls/delivery-service";
 import { noFaults, simulate, type SimulationOptions } from "conclave-mls/testing";
 import { cleanUp, freshPath } from "../support/files.js";
@@ -50,6 +51,17 @@ describe("a run", () => {
       expect(other.history).toEqual(one.history);
       expect(one.history.length).toBeGreaterThan(40);
     }
+  });
+
+  it("is the same with joins from outside, commits that others overtake, crashes and throws", async () => {
+    const joined = { "members joined anew": 0, "members joined from outside": 0, crashes: 0, throws: 0 };
+    for (const seed of ["joins", "joins again", "joins anew"]) {
+      const [one, other] = [await simulate({ ...folder, seed }), await simulate({ ...folder, seed })];
+      expect(other.history).toEqual(one.history);
+      expect(other.counts).toEqual(one.counts);
+      for (const what of Object.keys(joined) as (keyof typeof joined)[]) joined[what] += one.counts[what] ?? 0;
+    }
+    for (const count of Object.values(joined)) expect(count).toBeGreaterThan(0);
   });
 
   it("is the same beside others that run at the same time", async () => {
@@ -132,6 +144,14 @@ describe("a server that breaks a rule is found", () => {
           await honest.acknowledge(clientId, entries[0]!.cursor);
           return entries.slice(1);
         },
+      }),
+    ],
+    [
+      "an external commit thrown away after it was answered with success",
+      /is in .* at|nobody accepted|authenticators|could not|had something left/,
+      (honest) => ({
+        sendCommit: async (clientId, bundle, claim) =>
+          inspectMessage(bundle.commit).external ? { status: "success" } : honest.sendCommit(clientId, bundle, claim),
       }),
     ],
     [
