@@ -27,7 +27,7 @@ enum Job {
     Step(Box<dyn Task>),
     /// Opens or ends a transaction: what came before is stored first.
     Control(Box<dyn Task>),
-    Close(Box<dyn FnOnce(Result<()>) + Send>),
+    Close(Closing),
 }
 
 /// Work with its answer, split so that the answer can wait for the fsync.
@@ -36,13 +36,13 @@ trait Task: Send {
     fn answer(self: Box<Self>, stored: Result<()>);
 }
 
-struct TypedTask<R, W, D> {
+struct TypedTask<R, W, D: FnOnce(Result<R>)> {
     work: Option<W>,
-    result: Option<R>,
-    done: D,
+    result: Option<Result<R>>,
+    done: Option<D>,
 }
 
-impl<R, W, D> Task for TypedTask<Result<R>, W, D>
+impl<R, W, D> Task for TypedTask<R, W, D>
 where
     R: Send,
     W: FnOnce(&mut Session) -> Result<R> + Send,
@@ -52,11 +52,40 @@ where
         self.result = self.work.take().map(|work| work(session));
     }
 
-    fn answer(self: Box<Self>, stored: Result<()>) {
-        let result = self
-            .result
-            .unwrap_or_else(|| Err(Error::internal("a step was answered before it ran")));
-        (self.done)(stored.and(result));
+    fn answer(mut self: Box<Self>, stored: Result<()>) {
+        let result = self.result.take();
+        let result = result.unwrap_or_else(|| Err(Error::internal("a step was answered before it ran")));
+        if let Some(done) = self.done.take() {
+            done(stored.and(result));
+        }
+    }
+}
+
+/// A task that is queued at the very moment when the queue ends is dropped with it, and answered by that.
+impl<R, W, D: FnOnce(Result<R>)> Drop for TypedTask<R, W, D> {
+    fn drop(&mut self) {
+        if let Some(done) = self.done.take() {
+            done(Err(closed()));
+        }
+    }
+}
+
+/// Who waits for the end. One that is dropped comes after the end.
+struct Closing(Option<Box<dyn FnOnce(Result<()>) + Send>>);
+
+impl Closing {
+    fn answer(mut self, closed: Result<()>) {
+        if let Some(done) = self.0.take() {
+            done(closed);
+        }
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if let Some(done) = self.0.take() {
+            done(Ok(()));
+        }
     }
 }
 
@@ -92,7 +121,7 @@ impl Engine {
         self.send(Job::Step(Box::new(TypedTask {
             work: Some(work),
             result: None,
-            done,
+            done: Some(done),
         })));
     }
 
@@ -105,19 +134,18 @@ impl Engine {
         self.send(Job::Control(Box::new(TypedTask {
             work: Some(work),
             result: None,
-            done,
+            done: Some(done),
         })));
     }
 
     /// Ends the engine after what was queued before. `done` is called when the files are closed and unlocked.
     pub fn close(&self, done: impl FnOnce(Result<()>) + Send + 'static) {
-        self.send(Job::Close(Box::new(done)));
+        self.send(Job::Close(Closing(Some(Box::new(done)))));
     }
 
     fn send(&self, job: Job) {
-        if let Err(unsent) = self.jobs.send(job) {
-            refuse(unsent.0);
-        }
+        // One that comes after the end is dropped.
+        drop(self.jobs.send(job));
     }
 }
 
@@ -149,10 +177,7 @@ fn run(session: Session, queue: &Receiver<Job>) {
         match barrier {
             Some(Job::Close(done)) => {
                 let closed = guarded(|| server.session.close());
-                while let Ok(job) = queue.try_recv() {
-                    refuse(job);
-                }
-                return done(closed);
+                return done.answer(closed);
             }
             Some(Job::Control(mut task)) => {
                 let ran = server.run(&mut *task);
@@ -228,12 +253,8 @@ impl Server {
     }
 }
 
-fn refuse(job: Job) {
-    let closed = || Error::new(Code::DatabaseClosed, "The database is closed. Open it again.");
-    match job {
-        Job::Step(task) | Job::Control(task) => task.answer(Err(closed())),
-        Job::Close(done) => done(Ok(())),
-    }
+fn closed() -> Error {
+    Error::new(Code::DatabaseClosed, "The database is closed. Open it again.")
 }
 
 /// Turns a panic into an error.

@@ -163,3 +163,27 @@ fn dropping_the_engine_closes_the_keystore() {
         std::thread::yield_now();
     }
 }
+
+#[test]
+fn what_comes_at_the_very_moment_of_the_end_is_answered_too() {
+    for _ in 0..100 {
+        let engine = in_memory();
+        let (closing, closed) = channel();
+        engine.close(move |result| answered(&closing, result));
+        let (send, answers) = channel();
+        let mut sent = 0;
+        while closed.try_recv().is_err() {
+            let send = send.clone();
+            engine.step(|session| session.data("nothing"), move |result| answered(&send, result));
+            sent += 1;
+        }
+        drop(send);
+        drop(engine);
+        let codes: Vec<Code> = answers
+            .iter()
+            .filter_map(|answer| answer.err())
+            .map(|error| error.code())
+            .collect();
+        assert_eq!(codes, vec![Code::DatabaseClosed; sent]);
+    }
+}
