@@ -46,7 +46,10 @@ impl Conversation<'_> {
         for queued in self.group.pending_proposals() {
             let fits = match queued.proposal() {
                 Proposal::Remove(_) | Proposal::SelfRemove => false,
-                Proposal::Add(add) => taken.takes(add.key_package().leaf_node()),
+                Proposal::Add(add) => {
+                    let (package, lifetime) = (add.key_package(), add.key_package().life_time());
+                    lifetime.validate().is_ok() && lifetime.has_acceptable_range() && taken.takes(package.leaf_node())
+                }
                 _ => true,
             };
             if fits {

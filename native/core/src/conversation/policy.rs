@@ -90,6 +90,7 @@ impl Conversation<'_> {
                 let before = member_at(&self.group, *leaf)?;
                 refused(changed_identity(&before, update.leaf_node())?)
             }
+            (Proposal::ExternalInit(_), _) => refused("A member proposes what only who joins from outside can commit."),
             (Proposal::ReInit(_), _) => refused("The re-initialisation of a conversation is not supported."),
             _ => None,
         }
