@@ -106,6 +106,12 @@ export const errorCodes = {
     whatToDo: "Discard it, publish fresh key packages and ask to be invited again.",
     retryable: false,
   },
+  WELCOME_OVERTAKEN: {
+    meaning:
+      "The conversation is in the epoch that the Welcome leads to, or further: this client has joined from outside meanwhile, for example.",
+    whatToDo: "Discard the Welcome, nothing is lost.",
+    retryable: false,
+  },
   GROUP_INFO_INVALID: {
     meaning: "The GroupInfo cannot be decoded or verified, or belongs to another conversation or cipher suite.",
     whatToDo: "Fetch the newest GroupInfo of the conversation and try with that one.",

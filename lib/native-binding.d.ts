@@ -138,6 +138,7 @@ export interface NativeJoined {
   lastResort: boolean
   cipherSuite: number
   received: Array<NativeReceived>
+  settled: Array<NativeSettled>
   again: boolean
 }
 

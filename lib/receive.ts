@@ -2,7 +2,7 @@ import { type Bytes, copyBytes } from "./bytes.js";
 import { isErrorCode, MlsError } from "./errors.js";
 import type { Name } from "./id.js";
 import { warnWhenLow } from "./key-packages-low.js";
-import type { NativeJoined, NativeReceipt, NativeReceived } from "./native-binding.js";
+import type { NativeJoined, NativeReceipt, NativeReceived, NativeSettled } from "./native-binding.js";
 import type { Received } from "./received.js";
 import { changeOf, memberOf, noChange } from "./records.js";
 import type { Scope } from "./scope.js";
@@ -54,12 +54,13 @@ export async function joinByWelcome(
 ): Promise<{ joined: NativeJoined; received: Received[] }> {
   const { result, received } = await scope.receiving(
     (native) => native.joinByWelcome(welcome),
-    ({ conversationId, epoch, members, received: released, again }) => {
+    ({ conversationId, epoch, members, received: released, settled, again }) => {
       if (again) return;
       const change = { ...noChange(), added: members.map(memberOf) };
       scope.state.events.emit("conversationChanged", { conversationId, epoch, change, active: true, cause: "joined" });
       forgetReading(scope.state, conversationId);
       announce(scope.state, released);
+      tellSettled(scope.state, settled);
       void warnWhenLow(scope.state);
     },
   );
@@ -77,6 +78,11 @@ export function applied(
 ): void {
   if (byApplication) for (const { conversationId, epoch } of received) remember(state, conversationId, epoch);
   announce(state, received);
+  tellSettled(state, settled);
+}
+
+/** Tells whoever waits for a commit what became of it; the listeners, where nobody waits. */
+function tellSettled(state: SessionState, settled: readonly NativeSettled[]): void {
   for (const { conversationId, commitId, outcome, change } of settled) {
     const flight = state.lanes.find(conversationId)?.flight;
     if (flight?.staged.commitId === commitId) flight.settle(outcome);

@@ -12,7 +12,7 @@ use crate::commit::{NativeInvitee, NativeStagedCommit};
 use crate::credential::reference;
 use crate::database::NativeDatabase;
 use crate::member::{NativeMember, converted};
-use crate::receive::NativeReceived;
+use crate::receive::{NativeReceived, NativeSettled};
 
 /// A conversation just joined.
 #[napi(object, object_from_js = false)]
@@ -23,6 +23,7 @@ pub struct NativeJoined {
     pub last_resort: bool,
     pub cipher_suite: u16,
     pub received: Vec<NativeReceived>,
+    pub settled: Vec<NativeSettled>,
     pub again: bool,
 }
 
@@ -35,6 +36,7 @@ impl From<Joined> for NativeJoined {
             last_resort: joined.last_resort,
             cipher_suite: joined.cipher_suite,
             received: converted(joined.received),
+            settled: converted(joined.settled),
             again: joined.again,
         }
     }

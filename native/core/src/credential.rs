@@ -1,8 +1,6 @@
 //! Credentials of this client and their signature keys.
 
-use openmls::prelude::{
-    BasicCredential, Ciphersuite, CredentialWithKey, KeyPackageBundle, OpenMlsCrypto, SignatureScheme,
-};
+use openmls::prelude::{BasicCredential, Ciphersuite, CredentialWithKey, OpenMlsCrypto, SignatureScheme};
 use openmls_traits::OpenMlsProvider;
 use openmls_traits::signatures::{Signer, SignerError};
 use serde::{Deserialize, Serialize};
@@ -16,7 +14,6 @@ use crate::conversation::external_join::PendingJoin;
 use crate::conversation::{ConversationRow, State};
 use crate::error::{Code, Error, Result};
 use crate::id::check_id;
-use crate::key_package::reference_of;
 use crate::keystore::Entity;
 use crate::provider::Provider;
 use crate::session::Session;
@@ -157,16 +154,8 @@ impl Session {
                  by updateKeys, settle the commits, then remove it.",
             ));
         }
-        let rows = self.provider.rows();
-        for (key, value) in rows.list(Entity::KeyPackageBundle, &[])? {
-            let bundle: KeyPackageBundle = decode(&value)?;
-            let package = bundle.key_package();
-            if package.leaf_node().signature_key().as_slice() == row.public_key {
-                rows.delete(Entity::KeyPackageBundle, &[], &key);
-                rows.delete(Entity::KeyPackage, &[], &reference_of(self.provider.crypto(), package)?);
-            }
-        }
-        rows.delete(Entity::Credential, &[], reference);
+        self.forget_key_packages(|package| package.leaf_node().signature_key().as_slice() == row.public_key)?;
+        self.provider.rows().delete(Entity::Credential, &[], reference);
         Ok(())
     }
 

@@ -54,6 +54,7 @@ codes! {
     MessageInvalid = "MESSAGE_INVALID",
     WelcomeInvalid = "WELCOME_INVALID",
     WelcomeWithoutKeyPackage = "WELCOME_WITHOUT_KEY_PACKAGE",
+    WelcomeOvertaken = "WELCOME_OVERTAKEN",
     GroupInfoInvalid = "GROUP_INFO_INVALID",
     ExternalJoinRefused = "EXTERNAL_JOIN_REFUSED",
     CommitOutcomeUnknown = "COMMIT_OUTCOME_UNKNOWN",

@@ -3,14 +3,16 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use openmls::prelude::{
-    Capabilities, Ciphersuite, ExtensionType, KeyPackage as MlsKeyPackage, KeyPackageIn, LeafNodeParameters, Lifetime,
-    MlsMessageBodyIn, MlsMessageIn, MlsMessageOut, OpenMlsCrypto, ProposalType, ProtocolVersion,
+    Capabilities, Ciphersuite, ExtensionType, KeyPackage as MlsKeyPackage, KeyPackageBundle, KeyPackageIn,
+    LeafNodeParameters, Lifetime, MlsMessageBodyIn, MlsMessageIn, MlsMessageOut, OpenMlsCrypto, ProposalType,
+    ProtocolVersion,
 };
 use openmls_traits::OpenMlsProvider;
 use serde::{Deserialize, Serialize};
 use tls_codec::{DeserializeBytes, Serialize as _};
 
 use crate::cipher_suite::cipher_suite;
+use crate::codec::decode;
 use crate::conversation::external_join::EXTERNAL_JOIN;
 use crate::credential::CredentialRow;
 use crate::error::{Code, Error, Result};
@@ -133,12 +135,27 @@ impl Session {
         })
     }
 
+    /// Deletes these key packages, with their private keys.
+    pub(crate) fn forget_key_packages(&self, which: impl Fn(&MlsKeyPackage) -> bool) -> Result<()> {
+        let rows = self.provider.rows();
+        for (key, value) in rows.list(Entity::KeyPackageBundle, &[])? {
+            let bundle: KeyPackageBundle = decode(&value)?;
+            let package = bundle.key_package();
+            if which(package) {
+                rows.delete(Entity::KeyPackageBundle, &[], &key);
+                let reference = reference_of(self.provider.crypto(), package)?;
+                rows.delete(Entity::KeyPackage, &[], &reference);
+            }
+        }
+        Ok(())
+    }
+
     /// All key packages whose private keys are here, without their bytes.
     pub fn key_packages(&self) -> Result<Vec<KeyPackage>> {
         let rows = self.provider.rows().list(Entity::KeyPackage, &[])?;
         rows.into_iter()
             .map(|(reference, value)| {
-                let row: KeyPackageRow = crate::codec::decode(&value)?;
+                let row: KeyPackageRow = decode(&value)?;
                 Ok(KeyPackage {
                     bytes: Vec::new(),
                     reference,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tls_codec::{DeserializeBytes, Serialize as _};
 
 use crate::codec::{decode, encode};
-use crate::conversation::commit::{MergeOutcome, Merged, StagedCommit, Why};
+use crate::conversation::commit::{MergeOutcome, Merged, Settled, StagedCommit, Why};
 use crate::conversation::known::{Fate, MessageId, message_id};
 use crate::conversation::received::Receipt;
 use crate::conversation::stage::now_ms;
@@ -47,7 +47,16 @@ pub(crate) struct PendingJoin {
     pub(crate) credential: Vec<u8>,
     /// The encoded encryption key of the leaf it makes: whoever has it in its tree has accepted it.
     leaf_key: Vec<u8>,
+    /// The encoded encryption keys of the leaves that it takes the place of.
+    former_leaf_keys: Vec<Vec<u8>>,
     rows: Vec<PutAside>,
+}
+
+/// An external commit as it was built.
+struct Built {
+    staged: StagedCommit,
+    leaf_key: Vec<u8>,
+    former_leaf_keys: Vec<Vec<u8>>,
 }
 
 /// What a newer GroupInfo says about a pending join.
@@ -91,20 +100,25 @@ impl Session {
         self.provider.storage().delete_message_secrets(info.group_id())?;
         let built = self.build_external_commit(info, &row);
         let rows = self.provider.rows().put_aside(savepoint);
-        let (staged, leaf_key) = built?;
+        let Built {
+            staged,
+            leaf_key,
+            former_leaf_keys,
+        } = built?;
         let pending = PendingJoin {
             staged,
             credential: credential.to_vec(),
             leaf_key,
+            former_leaf_keys,
             rows,
         };
         self.provider.write(Entity::PendingJoin, &scope, &[], &pending)?;
         Ok(pending.staged)
     }
 
-    fn build_external_commit(&self, info: VerifiableGroupInfo, row: &CredentialRow) -> Result<(StagedCommit, Vec<u8>)> {
+    fn build_external_commit(&self, info: VerifiableGroupInfo, row: &CredentialRow) -> Result<Built> {
         let epoch = info.epoch().as_u64();
-        let removed = former_leaves(&info, row)?;
+        let (removed, former_leaf_keys) = former_leaves(&info, row)?.into_iter().unzip();
         let refused = |cause: &dyn std::fmt::Display| invalid(&format!("it cannot be joined from ({cause})"));
         let signer = row.signer(&self.provider)?;
         let (group, bundle) = MlsGroup::external_commit_builder()
@@ -163,7 +177,11 @@ impl Session {
             since_ms: now_ms(),
             why: Why::Restart,
         };
-        Ok((staged, leaf_key))
+        Ok(Built {
+            staged,
+            leaf_key,
+            former_leaf_keys,
+        })
     }
 
     /// The external commit that is pending for this conversation.
@@ -230,6 +248,7 @@ impl Session {
         let PendingJoin {
             staged,
             credential,
+            former_leaf_keys,
             rows,
             ..
         } = pending;
@@ -246,6 +265,12 @@ impl Session {
         self.groups.forget(&scope);
         self.provider.rows().delete(Entity::PendingJoin, &scope, &[]);
         self.provider.rows().restore(rows);
+        // Whoever was added, and joins from outside before the Welcome comes, has used its key package up by that.
+        self.forget_key_packages(|package| {
+            let leaf_key = encode(package.leaf_node().encryption_key());
+            let is_former = leaf_key.is_ok_and(|leaf_key| former_leaf_keys.contains(&leaf_key));
+            is_former && !package.last_resort()
+        })?;
         let row = ConversationRow {
             id: staged.conversation_id.clone(),
             credential,
@@ -276,6 +301,20 @@ impl Session {
         Ok(true)
     }
 
+    /// This client becomes a member of that epoch by other means: an external commit for an earlier one leads nowhere.
+    pub(crate) fn lose_join_before(&self, scope: &[u8], epoch: u64, receipt: &mut Receipt) -> Result<()> {
+        if let Some(PendingJoin { staged, .. }) = self.pending_join(scope)?.filter(|join| join.staged.epoch < epoch) {
+            self.provider.rows().delete(Entity::PendingJoin, scope, &[]);
+            receipt.settled.push(Settled {
+                conversation_id: staged.conversation_id,
+                commit_id: staged.commit_id,
+                merged: false,
+                change: staged.change,
+            });
+        }
+        Ok(())
+    }
+
     pub(crate) fn pending_join(&self, scope: &[u8]) -> Result<Option<PendingJoin>> {
         self.provider.read(Entity::PendingJoin, scope, &[])
     }
@@ -288,8 +327,8 @@ impl Session {
     }
 }
 
-/// The leaf that this client has in the tree already: OpenMLS removes it, by its signature key, with the same commit.
-fn former_leaves(info: &VerifiableGroupInfo, row: &CredentialRow) -> Result<Vec<Member>> {
+/// The leaf that this client has in the tree already, with its encoded encryption key: OpenMLS removes it, by its signature key, with the same commit.
+fn former_leaves(info: &VerifiableGroupInfo, row: &CredentialRow) -> Result<Vec<(Member, Vec<u8>)>> {
     /// A node as OpenMLS serialises it, of which only the place matters here.
     #[derive(Deserialize)]
     enum Node {
@@ -309,11 +348,12 @@ fn former_leaves(info: &VerifiableGroupInfo, row: &CredentialRow) -> Result<Vec<
     for ((place, _), leaf) in places.zip(tree.ratchet_tree().leaves()) {
         if *leaf.signature_key() == signature_key {
             let leaf_index = u32::try_from(place / 2).map_err(|_| invalid("its tree is too large"))?;
-            former.push(Member {
+            let member = Member {
                 client_id: identity(leaf.credential()),
                 leaf_index,
                 signature_key: signature_key.as_slice().to_vec(),
-            });
+            };
+            former.push((member, encode(leaf.encryption_key())?.to_vec()));
         }
     }
     Ok(former)

@@ -1,10 +1,14 @@
 //! Joining by a Welcome (RFC 9420 section 12.4.3.1).
 
+use openmls::group::GroupContext;
 use openmls::prelude::{MlsMessageBodyIn, MlsMessageIn, StagedWelcome, Welcome, WelcomeError};
 use openmls::schedule::psk::Psk;
+use openmls_traits::OpenMlsProvider;
+use openmls_traits::storage::StorageProvider as _;
 use tls_codec::DeserializeBytes;
 
 use crate::codec::decode;
+use crate::conversation::commit::Settled;
 use crate::conversation::known::{MessageId, message_id};
 use crate::conversation::received::{Receipt, Received};
 use crate::conversation::{ConversationRow, Invitation, State, join_config, scope_of};
@@ -31,6 +35,8 @@ pub struct Joined {
     pub cipher_suite: u16,
     /// What waited for this Welcome.
     pub received: Vec<Received>,
+    /// Own commits that have no place any more.
+    pub settled: Vec<Settled>,
     /// Whether this Welcome was used before: this is the conversation as it has become.
     pub again: bool,
 }
@@ -55,7 +61,9 @@ impl Session {
         let (reference, row) = self.key_package_of(&welcome)?;
         let builder = StagedWelcome::build_from_welcome(&self.provider, &join_config(), welcome).map_err(refused)?;
         let processed = builder.processed_welcome();
-        let conversation_id = processed.unverified_group_info().group_id().as_slice().to_vec();
+        let info = processed.unverified_group_info();
+        let (group_id, epoch) = (info.group_id().clone(), info.epoch().as_u64());
+        let conversation_id = group_id.as_slice().to_vec();
         check_id("conversation id of the Welcome", &conversation_id)?;
         if processed
             .psks()
@@ -70,6 +78,10 @@ impl Session {
         if invitation.is_some_and(|invitation| invitation.message_id == message_id) {
             return Err(without_key_package());
         }
+        let present: Option<GroupContext> = self.provider.storage().group_context(&group_id)?;
+        if present.is_some_and(|present| present.epoch().as_u64() >= epoch) {
+            return Err(overtaken());
+        }
         self.free_scope(&scope)?;
         // Leaves keep the lifetime of the key package they came from until their first update. That one has run out since says
         // nothing against the member, so only key packages to be added are held to it.
@@ -81,7 +93,6 @@ impl Session {
         if !row.last_resort {
             self.provider.rows().delete(Entity::KeyPackage, &[], &reference);
         }
-        let epoch = group.epoch().as_u64();
         let members = members(&group);
         let conversation = ConversationRow {
             id: conversation_id.clone(),
@@ -95,12 +106,10 @@ impl Session {
                 last_resort: row.last_resort,
             }),
         };
+        let mut receipt = Receipt::default();
+        self.lose_join_before(&scope, epoch, &mut receipt)?;
         self.adopt(scope, conversation, group)?;
-        let received = self.in_conversation(&conversation_id, |conversation| {
-            let mut receipt = Receipt::default();
-            conversation.replay(&mut receipt)?;
-            Ok(receipt.received)
-        })?;
+        self.in_conversation(&conversation_id, |conversation| conversation.replay(&mut receipt))?;
         let (last_resort, cipher_suite) = (row.last_resort, row.cipher_suite);
         Ok(Joined {
             conversation_id,
@@ -108,7 +117,8 @@ impl Session {
             members,
             last_resort,
             cipher_suite,
-            received,
+            received: receipt.received,
+            settled: receipt.settled,
             again: false,
         })
     }
@@ -129,6 +139,7 @@ impl Session {
                     last_resort: invitation.last_resort,
                     cipher_suite: conversation.group.ciphersuite().into(),
                     received: Vec::new(),
+                    settled: Vec::new(),
                     again: true,
                 }))
             });
@@ -173,6 +184,13 @@ fn refused(cause: WelcomeError<Error>) -> Error {
 fn invalid(what: &str) -> Error {
     let message = format!("The Welcome cannot be used: {what}. Nothing was changed; ask to be invited again.");
     Error::new(Code::WelcomeInvalid, message)
+}
+
+fn overtaken() -> Error {
+    Error::new(
+        Code::WelcomeOvertaken,
+        "The conversation is in the epoch that the Welcome leads to, or further. Discard the Welcome, nothing is lost.",
+    )
 }
 
 fn without_key_package() -> Error {
