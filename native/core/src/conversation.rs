@@ -50,6 +50,8 @@ pub(crate) struct ConversationRow {
     pub(crate) held: bool,
     /// By which Welcome it was joined, if by one.
     pub(crate) welcome: Option<Invitation>,
+    /// What was left of one of that id that had removed this client, until the commit that founds this one is accepted.
+    pub(crate) replaced: Option<Box<ConversationRow>>,
 }
 
 /// The Welcome by which a conversation was joined: it may come again, after a crash.

@@ -239,7 +239,13 @@ impl Session {
                 return Ok(false);
             };
             if conversation.row.state == State::Founding {
+                let replaced = conversation.row.replaced.take();
                 conversation.erase()?;
+                if let Some(row) = replaced {
+                    conversation
+                        .provider
+                        .write(Entity::Conversation, &conversation.scope, &[], &row)?;
+                }
                 return Ok(true);
             }
             conversation

@@ -42,7 +42,7 @@ impl Session {
     fn create(&mut self, id: &[u8], credential: &[u8], state: State, external_join: bool) -> Result<()> {
         check_id("conversation id", id)?;
         let scope = scope_of(id)?;
-        self.free_scope(&scope)?;
+        let replaced = self.free_scope(&scope)?;
         if self.pending_join(&scope)?.is_some() {
             return Err(Error::new(
                 Code::ConversationExists,
@@ -81,6 +81,7 @@ impl Session {
                 last: 0,
                 held: false,
                 welcome: None,
+                replaced: replaced.filter(|_| state == State::Founding).map(Box::new),
             },
             group,
         )
@@ -95,9 +96,10 @@ impl Session {
         Ok(())
     }
 
-    /// Makes sure that no conversation is in the way; what is left of one that removed this client goes.
-    pub(crate) fn free_scope(&self, scope: &[u8]) -> Result<()> {
-        match self.find_row(scope)?.map(|row| row.state) {
+    /// Makes sure that no conversation is in the way; what is left of one that removed this client goes, and is answered.
+    pub(crate) fn free_scope(&self, scope: &[u8]) -> Result<Option<ConversationRow>> {
+        let row = self.find_row(scope)?;
+        match row.as_ref().map(|row| row.state) {
             Some(State::Member | State::Founding) => Err(Error::new(
                 Code::ConversationExists,
                 "This client is a member of a conversation of that id already. Use it, or wipe() it first.",
@@ -106,9 +108,9 @@ impl Session {
                 self.provider
                     .rows()
                     .delete(crate::keystore::Entity::Conversation, scope, &[]);
-                Ok(())
+                Ok(row)
             }
-            None => Ok(()),
+            None => Ok(None),
         }
     }
 }

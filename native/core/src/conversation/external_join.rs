@@ -279,6 +279,7 @@ impl Session {
             last: 0,
             held: false,
             welcome: None,
+            replaced: None,
         };
         self.provider.write(Entity::Conversation, &scope, &[], &row)?;
         self.in_conversation(&staged.conversation_id, |conversation| {

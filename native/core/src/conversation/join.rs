@@ -105,6 +105,7 @@ impl Session {
                 message_id,
                 last_resort: row.last_resort,
             }),
+            replaced: None,
         };
         let mut receipt = Receipt::default();
         self.lose_join_before(&scope, epoch, &mut receipt)?;

@@ -42,7 +42,7 @@ impl Conversation<'_> {
     }
 
     pub(crate) fn fate(&self, id: &MessageId, epoch: u64) -> Result<Option<Fate>> {
-        self.provider.read(Entity::KnownMessage, &self.scope, &key(epoch, id))
+        known(self.provider, &self.scope, epoch, id)
     }
 
     /// The fate of an own commit whose epoch the caller did not keep.
@@ -65,6 +65,11 @@ impl Conversation<'_> {
         }
         Ok(())
     }
+}
+
+/// What is known of a message, also of one of a conversation that removed this client.
+pub(crate) fn known(provider: &Provider, scope: &[u8], epoch: u64, id: &MessageId) -> Result<Option<Fate>> {
+    provider.read(Entity::KnownMessage, scope, &key(epoch, id))
 }
 
 /// Notes an own message, unless it is known already.

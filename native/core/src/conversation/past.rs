@@ -31,7 +31,11 @@ impl Conversation<'_> {
         let removed = change.removed.iter().map(|member| PastMember {
             member: member.clone(),
             until,
-            removed: true,
+            // Who joins anew from outside takes its own former leaf out: it is as little gone as who has new keys.
+            removed: !change
+                .added
+                .iter()
+                .any(|added| added.signature_key == member.signature_key),
         });
         let replaced = change.updated.iter().filter_map(|after| {
             let before = member_at(&self.group, LeafNodeIndex::new(after.leaf_index))?;

@@ -8,7 +8,7 @@ use openmls_traits::OpenMlsProvider;
 use crate::conversation::commit::{Settled, StagedCommit};
 use crate::conversation::external_join::PendingJoin;
 use crate::conversation::framed::{Framed, frame};
-use crate::conversation::known::{Fate, message_id};
+use crate::conversation::known::{Fate, known, message_id};
 use crate::conversation::policy::{Verdict, verdict};
 use crate::conversation::received::{Ignored, Receipt, Received, Unreadable, WaitingFor, What};
 use crate::conversation::{Conversation, State, scope_of};
@@ -87,7 +87,9 @@ impl Session {
         match (&row, removed_at) {
             // The epoch after the last one began with our removal: no later Welcome can open it.
             (_, Some(last)) if framed.epoch <= last + 1 => {
+                let fate = known(&self.provider, &scope, framed.epoch, &framed.message_id)?;
                 let what = match framed.content {
+                    ContentType::Application if fate == Some(Fate::Sent) => What::Ignored(Ignored::Own),
                     ContentType::Application => What::Unreadable(Unreadable::Removed),
                     _ => What::Ignored(Ignored::StaleHandshake),
                 };
@@ -113,11 +115,11 @@ impl Session {
         receipt: &mut Receipt,
     ) -> Result<()> {
         let place = receipt.received.len();
-        let change = self.adopt_join(scope, pending, receipt)?;
+        let asked_for = pending.staged.change.clone();
         let what = What::Commit {
             by: None,
             own: true,
-            change: change.clone(),
+            change: self.adopt_join(scope, pending, receipt)?,
             active: true,
         };
         receipt.received.insert(place, framed.answer(what));
@@ -126,7 +128,7 @@ impl Session {
             conversation_id,
             commit_id,
             merged: true,
-            change,
+            change: asked_for,
         });
         Ok(())
     }

@@ -171,6 +171,7 @@ impl Conversation<'_> {
         self.forget_staged()?;
         self.remember(&staged.commit_id, staged.epoch, Fate::Merged)?;
         self.row.state = State::Member;
+        self.row.replaced = None;
         if let Some(credential) = staged.credential {
             self.row.credential = credential.into_vec();
         }

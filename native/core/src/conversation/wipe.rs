@@ -29,24 +29,31 @@ impl Conversation<'_> {
         Ok(())
     }
 
-    /// Makes way for the same conversation, joined anew: only what waits for it stays.
+    /// Makes way for the same conversation, joined anew: what waits for it stays, and by what own messages are known.
     pub(crate) fn make_way(&mut self) -> Result<()> {
         self.leave_reservation()?;
         self.group.delete(self.provider.storage())?;
-        self.provider
-            .rows()
-            .delete_scope(&self.scope, &[Entity::Generations, Entity::Buffered])?;
+        self.provider.rows().delete_scope(
+            &self.scope,
+            &[Entity::Generations, Entity::Buffered, Entity::KnownMessage],
+        )?;
         self.row.state = State::Removed;
         Ok(())
     }
 
-    /// This client was removed by a commit of this epoch: its secrets go, and a row stays that tells so.
+    /// This client was removed by a commit of this epoch: its secrets go. A row stays that tells so, and own messages are known
+    /// when they come back.
     pub(crate) fn bury(&mut self, last: u64) -> Result<()> {
         self.leave_reservation()?;
         self.group.delete(self.provider.storage())?;
         self.provider.rows().delete_scope(
             &self.scope,
-            &[Entity::Generations, Entity::Buffered, Entity::PendingJoin],
+            &[
+                Entity::Generations,
+                Entity::Buffered,
+                Entity::KnownMessage,
+                Entity::PendingJoin,
+            ],
         )?;
         self.row.state = State::Removed;
         self.row.last = last;
