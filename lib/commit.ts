@@ -1,4 +1,5 @@
 import { memberCommit } from "./commit-kind.js";
+import { MlsError } from "./errors.js";
 import type { Name } from "./id.js";
 import { Flight, type Lane } from "./lane.js";
 import type { NativeStagedCommit } from "./native-binding.js";
@@ -96,6 +97,7 @@ async function fly(
     if ((await untilKnown(state, lane, conversation, flight, budget)) === "merged") {
       return { outcome: "merged", epoch: staged.epoch + 1n, attempts: budget.used, change: changeOf(staged.change) };
     }
+    if (flight.removed) throw inactive(staged);
     const again: Step<NativeStagedCommit | null> = (native) =>
       native.stageCommit(conversation.bytes, { kind: "again", again: staged.intent });
     flight = await state.direct.step(departing(lane, { conversation, stage: again, founding: false }));
@@ -115,6 +117,12 @@ function departing(lane: Lane, { conversation, stage, founding }: Plan): Step<Fl
     lane.flight = new Flight(staged, memberCommit, true, change);
     return lane.flight;
   };
+}
+
+/** Invited anew meanwhile or not: whom the caller meant was in the conversation that this client was removed from. */
+function inactive({ conversationId, epoch }: NativeStagedCommit): MlsError {
+  const message = "This client was removed from the conversation before its commit was accepted. Nothing is left open.";
+  return new MlsError("CONVERSATION_INACTIVE", message, { context: { conversationId, epoch: String(epoch) } });
 }
 
 function everybody({ change }: NativeStagedCommit, present: Change["added"]): Change {

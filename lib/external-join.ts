@@ -3,11 +3,12 @@ import { type CommitOptions, inLane } from "./commit.js";
 import { externalCommit } from "./commit-kind.js";
 import { MlsError } from "./errors.js";
 import type { Name } from "./id.js";
+import { inspectMessage } from "./inspect-message.js";
 import { Flight, type Lane } from "./lane.js";
 import { forgetReading } from "./receive.js";
 import type { Scope } from "./scope.js";
 import { type Budget, untilKnown } from "./send.js";
-import { resumingJoin, settleEarlier } from "./settle.js";
+import { resuming, resumingJoin, settleEarlier } from "./settle.js";
 import type { SessionState } from "./state.js";
 import { fetchGroupInfo } from "./transport.js";
 import { aborted } from "./turn.js";
@@ -41,6 +42,7 @@ async function join(
   credentialRef: string,
   budget: Budget,
 ): Promise<void> {
+  await settleMembersCommit(state, lane, conversation, budget);
   for (let outcome = "lost"; outcome === "lost";) {
     const groupInfo = await newestGroupInfo(state, conversation, budget.signal);
     const flight = await state.direct.step(async (native) => {
@@ -49,6 +51,44 @@ async function join(
       return lane.flight;
     });
     outcome = await untilKnown(state, lane, conversation, flight, budget);
+  }
+}
+
+/**
+ * What this client has committed as a member may still be open. The server must not get another commit of the same client for
+ * that epoch, so it is settled first. Where the server is in another epoch, one more send is made, to be able to say what became
+ * of it; it does not keep the join from healing what may be beyond help.
+ */
+async function settleMembersCommit(state: SessionState, lane: Lane, conversation: Name, budget: Budget): Promise<void> {
+  const open = await openCommit(state, lane, conversation);
+  if (open === null) return;
+  const epoch = epochOf(await newestGroupInfo(state, conversation, budget.signal));
+  const elsewhere = epoch !== undefined && epoch !== open.staged.epoch;
+  try {
+    await settleEarlier(state, lane, conversation, open, elsewhere ? { ...budget, attempts: 1 } : budget);
+  } catch (error) {
+    if (!elsewhere || !MlsError.is(error, "COMMIT_OUTCOME_UNKNOWN", "RETRY_EXHAUSTED")) throw error;
+  } finally {
+    lane.flight = undefined;
+  }
+}
+
+async function openCommit(state: SessionState, lane: Lane, conversation: Name): Promise<Flight | null> {
+  try {
+    return await state.direct.step(resuming(lane, conversation));
+  } catch (error) {
+    if (MlsError.is(error, "CONVERSATION_NOT_FOUND")) return null;
+    throw error;
+  }
+}
+
+/** Undefined for what is no GroupInfo, which whoever joins from it finds out. */
+function epochOf(groupInfo: Bytes): bigint | undefined {
+  try {
+    return inspectMessage(groupInfo).epoch;
+  } catch (error) {
+    if (MlsError.is(error, "MESSAGE_INVALID")) return undefined;
+    throw error;
   }
 }
 

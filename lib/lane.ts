@@ -29,6 +29,8 @@ export class Flight {
   readonly founding: Change | undefined;
   /** How often this flight has sent it. */
   sends = 0;
+  /** The commit that took its epoch has removed this client: what was asked for ended with that membership. */
+  removed = false;
   #outcome: Outcome | undefined;
   readonly #settled: Deferred<Outcome> = deferred();
   readonly #merged: Deferred<void> = deferred();

@@ -88,6 +88,7 @@ export interface Operations {
    * Joins by an external commit (RFC 9420 section 12.4.3.2), from a GroupInfo that the transport fetches for each attempt. Also
    * heals: once it is accepted it replaces a conversation that is behind, removed or forked, and until then that one stays as
    * it is. Members see the client's former leaf removed and a new one added; messages of before cannot be read afterwards.
+   * What this client has committed in it and is still open is sent once more before, and settled if that can be.
    *
    * `ALREADY_MEMBER` when somebody of this name is in it with another signature key: after the loss of a keystore a member has to
    * remove the old client first. `EXTERNAL_JOIN_REFUSED` for a conversation that was not created with `externalJoin`, `GROUP_INFO_UNAVAILABLE` and

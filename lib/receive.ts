@@ -96,6 +96,7 @@ function announce(state: SessionState, received: readonly NativeReceived[]): voi
     if (type !== "commit" || conversationId === undefined || epoch === undefined || change === undefined) continue;
     const flight = state.lanes.find(conversationId)?.flight;
     const founding = flight?.staged.commitId === messageId ? flight.founding : undefined;
+    if (flight !== undefined && active === false) flight.removed = true;
     state.events.emit("conversationChanged", {
       conversationId,
       epoch: epoch + 1n,

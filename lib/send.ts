@@ -122,13 +122,19 @@ class Sending {
     const { staged, kind } = this.#flight;
     // What it releases reaches the application by `deliver` only; without one, messages wait for the next `receive`.
     const handshakesOnly = this.#state.settings.deliver === undefined;
-    const { result } = await this.#state.direct.receiving(
-      (native) => kind.merge(native, this.#conversation.bytes, staged.commitId, handshakesOnly),
-      (merged) => this.#tellMerged(merged),
-    );
-    // Its own echo may have been first, and a later commit have removed this client again.
-    if (result.outcome !== "lost" || this.#flight.outcome() === "merged") return "merged";
-    if (this.#flight.outcome() === undefined) return this.#wiped(); // A competing commit would have said so.
+    try {
+      const { result } = await this.#state.direct.receiving(
+        (native) => kind.merge(native, this.#conversation.bytes, staged.commitId, handshakesOnly),
+        (merged) => this.#tellMerged(merged),
+      );
+      // Its own echo may have been first, and a later commit have removed this client again.
+      if (result.outcome !== "lost" || this.#flight.outcome() === "merged") return "merged";
+      if (this.#flight.outcome() === undefined) return this.#wiped(); // A competing commit would have said so.
+    } catch (error) {
+      // A commit that removed this client has taken along what the core knew of this one.
+      if (this.#flight.outcome() === "merged") return "merged";
+      if (this.#flight.outcome() !== "lost") throw error;
+    }
     return this.#error(
       "STATE_DIVERGED",
       "The delivery service accepted this commit after it had handed out another one of the same epoch: members may have parted. Create the conversation anew.",

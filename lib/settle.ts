@@ -64,7 +64,7 @@ export function resuming(lane: Lane, conversation: Name): Step<Flight | null> {
   };
 }
 
-/** The same for an external commit only: what is staged in the conversation that it is to replace does not matter to it. */
+/** The same for an external commit only. */
 export function resumingJoin(lane: Lane, { bytes }: Name): Step<Flight | null> {
   return async (native) => {
     const staged = await native.stagedJoin(bytes);

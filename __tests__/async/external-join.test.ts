@@ -3,7 +3,16 @@ import { FakeClock } from "../support/clock.js";
 import { expectCode } from "../support/expect.js";
 import { cleanUp, freshPath } from "../support/files.js";
 import { bytes, everybodyLeaves, Person, text } from "../support/people.js";
-import { breakDown, loseAnswer, sayAbort, sayNothing, sayRetry, type Sent, Server } from "../support/server.js";
+import {
+  breakDown,
+  loseAnswer,
+  sayAbort,
+  sayNothing,
+  sayRetry,
+  type Sent,
+  Server,
+  takeAndSayRetry,
+} from "../support/server.js";
 
 afterEach(everybodyLeaves);
 afterAll(cleanUp);
@@ -84,25 +93,15 @@ describe("somebody who joins from outside", () => {
     expect(clock.delays).toEqual([]);
   });
 
-  it("sends the same bytes again as long as the epoch is what it was", async () => {
-    const { server, clock, dave } = await openTeam();
-    server.next(sayRetry);
-    const joining = dave.joinsFromOutside("team");
-    await clock.pass(125);
-    await joining;
-    const [first, second] = server.sends.filter(({ from }) => from === "dave");
-    expect(second!.bundle.commit).toEqual(first!.bundle.commit);
-    expect(second!.context).toMatchObject({ attempt: 2, epoch: 1n });
-  });
-
-  it("finds its own bytes in the log when the answer said nothing", async () => {
-    const { server, dave } = await openTeam();
-    server.next((sent) => {
-      server.take(sent);
-      return { status: "retry" };
-    });
-    await dave.joinsFromOutside("team");
-    expect(server.sends.filter(({ from }) => from === "dave")).toHaveLength(1);
+  it("finds its own bytes in the log where no newer GroupInfo can be had", async () => {
+    const { server, clock } = await openTeam();
+    const groupInfo = server.groupInfo("team");
+    const transport = { ...server.transport("eve"), fetchGroupInfo: async () => groupInfo };
+    const eve = await Person.comes("eve", server, { clock, transport });
+    server.next(takeAndSayRetry);
+    await eve.joinsFromOutside("team");
+    expect(server.sends.filter(({ from }) => from === "eve")).toHaveLength(1);
+    expect(clock.delays).toEqual([]);
   });
 
   it("finds its leaf in a newer GroupInfo where the log is for members only", async () => {
@@ -113,61 +112,15 @@ describe("somebody who joins from outside", () => {
         fetchMessages: async () => Promise.reject(new Error("members only")),
       },
     });
-    server.next((sent) => {
-      server.take(sent);
-      return { status: "retry" };
-    });
+    server.next(takeAndSayRetry);
     const team = await stranger.joinsFromOutside("team");
     expect(await team.epoch()).toBe(2n);
     expect(server.sends.filter(({ from }) => from === "eve")).toHaveLength(1);
     expect(await dave.session.conversations()).toEqual([]);
   });
-
-  it("leaves nothing when the server refuses it for good", async () => {
-    const { server, dave } = await openTeam();
-    server.next(sayAbort);
-    await expectCode(dave.joinsFromOutside("team"), "COMMIT_REJECTED");
-    expect(await dave.session.conversations()).toEqual([]);
-    expect(await dave.session.unsettledCommits()).toEqual([]);
-    await dave.joinsFromOutside("team");
-  });
-
-  it("gives up after its attempts, and leaves nothing when others were faster each time", async () => {
-    const { server, alice, dave } = await openTeam();
-    const outrun = async (sent: Parameters<Server["take"]>[0]) => {
-      await alice.session.conversation("team").updateKeys();
-      return server.take(sent);
-    };
-    // Whims are for all senders alike: alice's own sends between are by the rules.
-    server.next(
-      outrun,
-      (sent) => server.take(sent),
-      outrun,
-      (sent) => server.take(sent),
-    );
-    await expectCode(dave.joinsFromOutside("team", { attempts: 2 }), "RETRY_EXHAUSTED");
-    expect(await dave.session.unsettledCommits()).toEqual([]);
-    expect(await dave.session.conversations()).toEqual([]);
-  });
 });
 
 describe("a join whose answer is lost", () => {
-  it("stays, and is settled by sending the same bytes", async () => {
-    const { server, alice, dave } = await openTeam();
-    const outcomes = settled(dave);
-    server.next(loseAnswer);
-    await expectCode(dave.joinsFromOutside("team"), "COMMIT_OUTCOME_UNKNOWN");
-    expect(await dave.session.conversations()).toEqual([]);
-    expect(await dave.session.unsettledCommits()).toMatchObject([
-      { conversationId: "team", epoch: 1n, why: "unknown" },
-    ]);
-    expect(await dave.session.settle()).toEqual([]);
-    expect(outcomes).toMatchObject([{ conversationId: "team", outcome: "merged" }]);
-    await alice.reads("team");
-    await dave.says("team", "here I am");
-    expect(await alice.hears("team")).toEqual(["here I am"]);
-  });
-
   it("is settled by its own echo", async () => {
     const { server, dave } = await openTeam();
     const [events, outcomes] = [told(dave), settled(dave)];
@@ -180,27 +133,6 @@ describe("a join whose answer is lost", () => {
     expect(events).toMatchObject([{ cause: "joined", epoch: 2n }]);
     expect(outcomes).toMatchObject([{ outcome: "merged" }]);
     expect(await dave.sees("team")).toEqual(["alice", "bob", "dave"]);
-  });
-
-  it("is settled before the next join, which then has nothing to do", async () => {
-    const { server, dave } = await openTeam();
-    server.next(loseAnswer);
-    await expectCode(dave.joinsFromOutside("team"), "COMMIT_OUTCOME_UNKNOWN");
-    const team = await dave.joinsFromOutside("team");
-    expect(await team.epoch()).toBe(2n);
-    expect(server.log("team")).toHaveLength(2);
-  });
-
-  it("is dropped when the conversation went on without it, and built again only on request", async () => {
-    const { server, alice, dave } = await openTeam();
-    const outcomes = settled(dave);
-    server.next(breakDown);
-    await expectCode(dave.joinsFromOutside("team"), "COMMIT_OUTCOME_UNKNOWN");
-    await alice.session.conversation("team").updateKeys();
-    expect(await dave.session.settle()).toEqual([]);
-    expect(outcomes).toMatchObject([{ outcome: "lost" }]);
-    expect(await dave.session.conversations()).toEqual([]);
-    await dave.joinsFromOutside("team");
   });
 
   it("outlives the session, and keeps the name from being used for another conversation", async () => {
@@ -252,21 +184,69 @@ describe("a conversation that is broken is healed", () => {
     expect(await alice.hears("team")).toEqual(["let me in"]);
   });
 
-  it("and lives as it was until then, with its commit in doubt told to be lost after it", async () => {
+  it("and lives as it was until then, with its commit beyond help told to be lost after it", async () => {
+    const { server, alice } = await openTeam();
+    const transport = {
+      ...server.transport("erin"),
+      fetchMessages: () => Promise.reject(new Error("the log is lost")),
+    };
+    const erin = await Person.comes("erin", server, { transport });
+    await alice.session.conversation("team").addMembers([await erin.keyPackage()]);
+    await erin.joins();
+    const outcomes = settled(erin);
+    server.nextFrom("erin", breakDown);
+    await expectCode(erin.session.conversation("team").updateKeys(), "COMMIT_OUTCOME_UNKNOWN");
+    await alice.session.conversation("team").updateKeys();
+    server.nextFrom("erin", sayRetry, sayAbort);
+    await expectCode(erin.joinsFromOutside("team"), "COMMIT_REJECTED");
+    expect(await erin.session.conversation("team").epoch()).toBe(2n);
+    expect(await erin.session.unsettledCommits()).toHaveLength(1);
+    expect(outcomes).toEqual([]);
+    await erin.joinsFromOutside("team");
+    expect(outcomes).toMatchObject([{ outcome: "lost", conversationId: "team" }]);
+    expect(await erin.session.unsettledCommits()).toEqual([]);
+    expect(await erin.session.conversation("team").epoch()).toBe(4n);
+  });
+
+  it("after its open commit was settled: the server gets no second one for that epoch", async () => {
     const { server, alice, bob } = await openTeam();
     const outcomes = settled(bob);
-    server.next(breakDown);
+    server.nextFrom("bob", breakDown);
     await expectCode(bob.session.conversation("team").updateKeys(), "COMMIT_OUTCOME_UNKNOWN");
-    await alice.session.conversation("team").updateKeys();
-    server.next(sayAbort);
-    await expectCode(bob.joinsFromOutside("team"), "COMMIT_REJECTED");
-    expect(await bob.session.conversation("team").epoch()).toBe(1n);
-    expect(await bob.session.unsettledCommits()).toHaveLength(1);
-    expect(outcomes).toEqual([]);
     await bob.joinsFromOutside("team");
-    expect(outcomes).toMatchObject([{ outcome: "lost", conversationId: "team" }]);
-    expect(await bob.session.unsettledCommits()).toEqual([]);
+    expect(outcomes).toMatchObject([{ outcome: "merged" }]);
+    const sends = server.sends.filter(({ from }) => from === "bob").map(({ context }) => context);
+    expect(sends.map(({ epoch, attempt }) => [epoch, attempt])).toEqual([
+      [1n, 1],
+      [1n, 2],
+      [2n, 1],
+    ]);
+    await alice.reads("team");
+    await bob.says("team", "back again");
+    expect(await alice.hears("team")).toEqual(["back again"]);
+  });
+
+  it("only when its open commit of the present epoch can be settled", async () => {
+    const { server, bob } = await openTeam();
+    server.nextFrom("bob", breakDown, breakDown);
+    await expectCode(bob.session.conversation("team").updateKeys(), "COMMIT_OUTCOME_UNKNOWN");
+    const { message } = await expectCode(bob.joinsFromOutside("team"), "COMMIT_OUTCOME_UNKNOWN");
+    expect(message).toContain("earlier commit");
+    expect(await bob.session.unsettledCommits()).toHaveLength(1);
+    await bob.joinsFromOutside("team");
     expect(await bob.session.conversation("team").epoch()).toBe(3n);
+  });
+
+  it("and what it had committed is told to be merged when the server has accepted it", async () => {
+    const { server, alice, bob } = await openTeam();
+    const outcomes = settled(bob);
+    server.nextFrom("bob", loseAnswer);
+    await expectCode(bob.session.conversation("team").removeMembers(["alice"]), "COMMIT_OUTCOME_UNKNOWN");
+    await bob.joinsFromOutside("team");
+    expect(outcomes).toMatchObject([{ outcome: "merged", intent: { removed: [{ clientId: "alice" }] } }]);
+    expect(await bob.sees("team")).toEqual(["bob"]);
+    await alice.reads("team");
+    expect(await alice.session.conversation("team").active()).toBe(false);
   });
 
   it("and commits in it wait for the join in doubt", async () => {
@@ -374,7 +354,7 @@ describe("a join ends early", () => {
     ["told to retry", sayRetry],
     ["accepted and told to retry", (sent: Sent, server: Server) => (server.take(sent), sayRetry(sent, server))],
   ])("when the conversation is wiped and the commit is %s", async (_answer, whim) => {
-    const { server, bob } = await openTeam();
+    const { server, alice, bob } = await openTeam();
     server.next(async (sent) => {
       await bob.session.conversation("team").wipe();
       return whim(sent, server);
@@ -384,6 +364,8 @@ describe("a join ends early", () => {
     expect(server.sends).toHaveLength(sends + 1);
     expect(await bob.session.unsettledCommits()).toEqual([]);
     expect(await bob.session.conversations()).toEqual([]);
+    await alice.reads("team");
+    await alice.session.conversation("team").updateKeys(); // He knows nothing of his commit for the epoch before.
     const team = await bob.joinsFromOutside("team");
     expect(await team.members()).toHaveLength(2);
   });
@@ -417,20 +399,6 @@ describe("a join ends early", () => {
     await expectCode(dora.joinsFromOutside("team", { signal: controller.signal }), "ABORTED");
     expect(server.sends).toHaveLength(sends);
     expect(await dora.session.unsettledCommits()).toEqual([]);
-  });
-
-  it("after it was sent, and stays open", async () => {
-    const { server, dave } = await openTeam();
-    const controller = new AbortController();
-    server.next((sent) => {
-      server.take(sent);
-      controller.abort();
-      return new Promise(() => {});
-    });
-    await expectCode(dave.joinsFromOutside("team", { signal: controller.signal }), "COMMIT_OUTCOME_UNKNOWN");
-    expect(await dave.session.unsettledCommits()).toHaveLength(1);
-    expect(await dave.session.settle()).toEqual([]);
-    expect(await dave.session.conversations()).toEqual(["team"]);
   });
 
   it("in a transaction: what came before is stored, and a throw after it does not take it back", async () => {

@@ -45,6 +45,7 @@ export class Person {
     const all: SessionOptions = { clientId: name, transport: server.transport(name, { fetch }), ...options };
     const session = await Session.open(database, clock === undefined ? all : withClock(all, clock));
     open.push(session);
+    servers.add(server);
     const [known] = await session.credentials();
     const credential = known ?? (await session.addCredential(Credential.basic(name, { cipherSuite: suite })));
     return new Person(name, server, session, credential);
@@ -117,8 +118,12 @@ export class Person {
 }
 
 const open: Session[] = [];
+const servers = new Set<Server>();
 
-/** Closes all sessions of the test. */
+/** Closes all sessions of the test, whatever it was about: none of them has ever sent two different commits for one epoch. */
 export async function everybodyLeaves(): Promise<void> {
   await Promise.all(open.splice(0).map((session) => session.close()));
+  const forks = [...servers].flatMap((server) => server.forks);
+  servers.clear();
+  expect(forks).toEqual([]);
 }

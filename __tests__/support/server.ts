@@ -24,9 +24,12 @@ export type Whim = (sent: Sent, server: Server) => MlsTransportResponse | Promis
 export class Server {
   /** Every send, in order. */
   readonly sends: Sent[] = [];
+  /** Who has sent a second commit for an epoch without having been refused the first, and for which: no client may ever do that. */
+  readonly forks: string[] = [];
   /** Answers the next questions for the log in place of the rules. */
   onFetch?: () => Promise<readonly Bytes[]>;
-  readonly #whims: Whim[] = [];
+  readonly #whims: { whim: Whim; from: string | undefined }[] = [];
+  readonly #tried = new Map<string, string>();
   readonly #accepted = new Map<string, string>();
   readonly #groupInfos = new Map<string, Bytes>();
   readonly #logs = new Map<string, Bytes[]>();
@@ -35,7 +38,12 @@ export class Server {
 
   /** Does this with the next sends, one each, before it keeps the rules again. */
   next(...whims: Whim[]): void {
-    this.#whims.push(...whims);
+    for (const whim of whims) this.#whims.push({ whim, from: undefined });
+  }
+
+  /** The same for the next sends of one client. */
+  nextFrom(from: string, ...whims: Whim[]): void {
+    for (const whim of whims) this.#whims.push({ whim, from });
   }
 
   /** The transport of one client; with `fetch` it can be asked for what it has. */
@@ -43,9 +51,11 @@ export class Server {
     const transport: MlsTransport = {
       sendCommitBundle: async (bundle, context) => {
         const sent = { from, bundle, context };
-        const whim = this.#whims.shift();
+        const whim = this.#whimFor(from);
         this.#record(sent);
-        return whim === undefined ? this.take(sent) : whim(sent, this);
+        const answer = whim === undefined ? this.take(sent) : await whim(sent, this);
+        if (answer.status === "abort") this.#tried.delete(placeOf(sent));
+        return answer;
       },
     };
     if (fetch) {
@@ -100,8 +110,16 @@ export class Server {
     await new Promise<void>((reached) => this.#waiting.push({ count, reached }));
   }
 
+  #whimFor(from: string): Whim | undefined {
+    const place = this.#whims.findIndex((one) => one.from === undefined || one.from === from);
+    return place === -1 ? undefined : this.#whims.splice(place, 1)[0]!.whim;
+  }
+
   #record(sent: Sent): void {
     this.sends.push(sent);
+    const place = placeOf(sent);
+    if ((this.#tried.get(place) ?? sent.context.commitId) !== sent.context.commitId) this.forks.push(place);
+    this.#tried.set(place, sent.context.commitId);
     for (const { count, reached } of this.#waiting) if (this.sends.length >= count) reached();
   }
 
@@ -110,6 +128,10 @@ export class Server {
     if (welcomes === undefined) this.#welcomes.set(clientId, (welcomes = []));
     return welcomes;
   }
+}
+
+function placeOf({ from, context }: Sent): string {
+  return JSON.stringify([from, context.conversationId, String(context.epoch)]);
 }
 
 /** Whims. Taken, but the answer is lost on the way. */
@@ -123,6 +145,12 @@ export const sayRetry: Whim = () => ({ status: "retry" });
 
 /** Refused for good. */
 export const sayAbort: Whim = () => ({ status: "abort", reason: "not on my watch" });
+
+/** Taken, and the sender is told to try again. */
+export const takeAndSayRetry: Whim = (sent, server) => {
+  server.take(sent);
+  return { status: "retry" };
+};
 
 /** Not taken, no answer. */
 export const sayNothing: Whim = () => new Promise(() => {});
