@@ -22,5 +22,11 @@ export default {
         sourceMaps: "inline",
       },
     ],
+    // ts-mls, the foreign member of the tests, and what it stands on are ES modules only. Jest runs CommonJS.
+    "/node_modules/(ts-mls|@noble)/.+\\.js$": [
+      "@swc/jest",
+      { jsc: { target: "es2022", parser: { syntax: "ecmascript" } }, module: { type: "commonjs" } },
+    ],
   },
+  transformIgnorePatterns: ["/node_modules/(?!(ts-mls|@noble)/)"],
 };
