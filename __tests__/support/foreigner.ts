@@ -1,0 +1,309 @@
+import { createHash } from "node:crypto";
+import type { Bytes, CipherSuite } from "conclave-mls";
+import {
+  acceptAll,
+  type CiphersuiteImpl,
+  type ClientState,
+  createApplicationMessage,
+  createCommit,
+  createGroupInfoWithExternalPubAndRatchetTree,
+  createProposal,
+  decodeMlsMessage,
+  emptyPskIndex,
+  encodeMlsMessage,
+  generateKeyPackage,
+  getCiphersuiteFromName,
+  getCiphersuiteImpl,
+  joinGroup,
+  type KeyPackage,
+  type LeafNode,
+  type MLSMessage,
+  type PrivateKeyPackage,
+  processMessage,
+  type Proposal,
+} from "ts-mls";
+import { signWithLabel } from "ts-mls/crypto/signature.js";
+import { encodeLeafNodeTBS, type LeafNodeTBS } from "ts-mls/leafNode.js";
+import { bytes, suite, text } from "./people.js";
+import type { Server } from "./server.js";
+
+/** How handshake messages are framed: readable for the server, or encrypted. */
+export type Framing = "public" | "private";
+
+interface Settings {
+  cipherSuite?: CipherSuite;
+  framing?: Framing;
+}
+
+/**
+ * A member with another implementation of MLS, ts-mls, in one conversation. It makes proposals, which Conclave only receives,
+ * and shows that the two understand each other.
+ */
+export class Foreigner {
+  readonly name: string;
+  readonly server: Server;
+  readonly #mls: CiphersuiteImpl;
+  readonly #framing: Framing;
+  readonly #invitations: { publicPackage: KeyPackage; privatePackage: PrivateKeyPackage }[] = [];
+  /** The private keys of updates that were proposed, by their public keys, in hex. */
+  readonly #updates = new Map<string, Bytes>();
+  readonly #own = new Set<Bytes>();
+  #joined: ClientState | undefined;
+  #read = 0;
+
+  private constructor(name: string, server: Server, mls: CiphersuiteImpl, framing: Framing) {
+    this.name = name;
+    this.server = server;
+    this.#mls = mls;
+    this.#framing = framing;
+  }
+
+  /** Comes without a conversation. Handshake messages are framed as private messages unless told otherwise. */
+  static async comes(name: string, server: Server, settings: Settings = {}): Promise<Foreigner> {
+    const { cipherSuite = suite, framing = "private" } = settings;
+    return new Foreigner(name, server, await getCiphersuiteImpl(getCiphersuiteFromName(cipherSuite)), framing);
+  }
+
+  /** A fresh key package, with a signature key of its own; it says that it can do what nobody knows (RFC 9420 section 13.5). */
+  async keyPackage(): Promise<Bytes> {
+    const now = BigInt(Math.floor(Date.now() / 1000));
+    const invitation = await generateKeyPackage(
+      { credentialType: "basic", identity: bytes(this.name) },
+      {
+        versions: ["mls10"],
+        ciphersuites: [this.#mls.name],
+        extensions: [0x0a0a],
+        proposals: [0x1a1a],
+        credentials: ["basic"],
+      },
+      { notBefore: now - 3_600n, notAfter: now + 86_400n },
+      [],
+      this.#mls,
+    );
+    this.#invitations.push(invitation);
+    return encoded({ version: "mls10", wireformat: "mls_key_package", keyPackage: invitation.publicPackage });
+  }
+
+  /** Joins by the Welcome that waits, and reads the conversation only from there on. */
+  async joins(): Promise<void> {
+    const [welcome] = this.server.takeWelcomes(this.name).map(decoded);
+    if (welcome?.wireformat !== "mls_welcome") throw new Error(`No Welcome waits for ${this.name}.`);
+    const { publicPackage, privatePackage } = this.#invitations.at(-1)!;
+    this.#joined = await joinGroup(welcome.welcome, publicPackage, privatePackage, emptyPskIndex, this.#mls);
+    this.#read = this.#log.length;
+  }
+
+  /** Encrypts and posts. */
+  async says(words: string): Promise<void> {
+    const { newState, privateMessage } = await createApplicationMessage(this.#state, bytes(words), this.#mls);
+    this.#state = newState;
+    this.#post({ version: "mls10", wireformat: "mls_private_message", privateMessage });
+  }
+
+  /** Reads what is new in the log, and answers the texts among it. */
+  async hears(): Promise<string[]> {
+    const from = this.#read;
+    this.#read = this.#log.length;
+    const heard = [];
+    for (const message of this.#log.slice(from).filter((one) => !this.#own.has(one))) {
+      heard.push(...(await this.#receives(message)));
+    }
+    return heard;
+  }
+
+  /** Proposes to add whomever the key package belongs to; like all of these, posts the proposal and answers its bytes. */
+  async proposesToAdd(keyPackage: Bytes): Promise<Bytes> {
+    return this.proposes(addition(keyPackage));
+  }
+
+  /** Proposes to remove a member. */
+  async proposesToRemove(name: string): Promise<Bytes> {
+    return this.proposes(this.removal(name));
+  }
+
+  /** Proposes new keys for itself; with a name, also to be called so. */
+  async proposesUpdate(name = this.name): Promise<Bytes> {
+    const { groupContext, privatePath, signaturePrivateKey } = this.#state;
+    const keys = await this.#mls.hpke.generateKeyPair();
+    const hpkePublicKey = await this.#mls.hpke.exportPublicKey(keys.publicKey);
+    this.#updates.set(hex(hpkePublicKey), await this.#mls.hpke.exportPrivateKey(keys.privateKey));
+    const { groupId } = groupContext;
+    const { leafIndex } = privatePath;
+    // ts-mls makes no leaf for an update by itself.
+    const { signaturePublicKey, capabilities, extensions } = this.#leaves()[leafIndex]!;
+    const update = {
+      hpkePublicKey,
+      signaturePublicKey,
+      capabilities,
+      extensions,
+      credential: { credentialType: "basic", identity: bytes(name) },
+      leafNodeSource: "update",
+    } as const;
+    const toSign: LeafNodeTBS = { ...update, groupId, leafIndex };
+    const label = encodeLeafNodeTBS(toSign);
+    const signature = await signWithLabel(signaturePrivateKey, "LeafNodeTBS", label, this.#mls.signature);
+    return this.proposes({ proposalType: "update", update: { leafNode: { ...update, signature } } });
+  }
+
+  /** Proposes whatever it is. */
+  async proposes(proposal: Proposal): Promise<Bytes> {
+    const made = await createProposal(this.#state, this.#framing === "public", proposal, this.#mls);
+    this.#state = made.newState;
+    return this.#post(made.message);
+  }
+
+  /** Commits all proposals that it knows of, and these. The server must take it. */
+  async commits(...extraProposals: Proposal[]): Promise<void> {
+    const before = this.#state;
+    const pending = Object.values(before.unappliedProposals).map(({ proposal }) => proposal);
+    const { commit, newState, welcome } = await createCommit(
+      { state: before, cipherSuite: this.#mls },
+      { extraProposals, wireAsPublicMessage: this.#framing === "public", ratchetTreeExtension: true },
+    );
+    const groupInfo = await createGroupInfoWithExternalPubAndRatchetTree(newState, [], this.#mls);
+    const bundle = {
+      commit: encoded(commit),
+      groupInfo: encoded({ version: "mls10", wireformat: "mls_group_info", groupInfo }),
+      ...(welcome && { welcome: encoded({ version: "mls10", wireformat: "mls_welcome", welcome }) }),
+    };
+    this.#own.add(bundle.commit);
+    const answer = this.server.take({
+      from: this.name,
+      bundle,
+      context: {
+        conversationId: this.#id,
+        epoch: before.groupContext.epoch,
+        commitId: createHash("sha256").update(bundle.commit).digest("hex"),
+        attempt: 1,
+        change: { added: [], removed: [], updated: [] },
+        welcomeTo: [...pending, ...extraProposals].flatMap(addressee),
+        signal: new AbortController().signal,
+      },
+    });
+    if (answer.status !== "success") throw new Error(`The server does not take the commit of ${this.name}.`);
+    this.#state = newState;
+  }
+
+  /** What removes a member. */
+  removal(name: string): Proposal {
+    const removed = this.#leaves().findIndex((leaf) => leaf !== undefined && nameOf(leaf) === name);
+    return { proposalType: "remove", remove: { removed } };
+  }
+
+  /** The epoch it is in. */
+  get epoch(): bigint {
+    return this.#state.groupContext.epoch;
+  }
+
+  /** Equal for all who agree on the epoch and everything before it. */
+  get epochAuthenticator(): Bytes {
+    return Uint8Array.from(this.#state.keySchedule.epochAuthenticator);
+  }
+
+  /** Whether it has not been removed. */
+  get active(): boolean {
+    return this.#state.groupActiveState.kind === "active";
+  }
+
+  /** The names of the members, sorted. */
+  sees(): string[] {
+    return this.#leaves()
+      .flatMap((leaf) => (leaf === undefined ? [] : [nameOf(leaf)]))
+      .sort();
+  }
+
+  async #receives(message: Bytes): Promise<string[]> {
+    const framed = decoded(message);
+    if (framed.wireformat !== "mls_private_message" && framed.wireformat !== "mls_public_message") return [];
+    // States are values: the first look only tells which proposals a commit takes.
+    let update: Bytes | undefined;
+    await processMessage(
+      framed,
+      this.#state,
+      emptyPskIndex,
+      (incoming) => {
+        if (incoming.kind === "commit") update = this.#updateAmong(incoming.proposals.map(({ proposal }) => proposal));
+        return "reject";
+      },
+      this.#mls,
+    );
+    const state = update === undefined ? this.#state : withLeafKey(this.#state, update);
+    const result = await processMessage(framed, state, emptyPskIndex, acceptAll, this.#mls);
+    this.#state = result.newState;
+    return result.kind === "applicationMessage" ? [text(result.message)] : [];
+  }
+
+  /** The private key of the update of its own that is among these. */
+  #updateAmong(proposals: Proposal[]): Bytes | undefined {
+    const keys = proposals.flatMap((one) =>
+      one.proposalType === "update" ? [hex(one.update.leafNode.hpkePublicKey)] : [],
+    );
+    return keys.map((key) => this.#updates.get(key)).find((key) => key !== undefined);
+  }
+
+  /** Leaves of the tree, by leaf index; nodes of even index are leaves (RFC 9420 appendix C). */
+  #leaves(): (LeafNode | undefined)[] {
+    const leaves = this.#state.ratchetTree.filter((_, index) => index % 2 === 0);
+    return leaves.map((node) => (node?.nodeType === "leaf" ? node.leaf : undefined));
+  }
+
+  #post(message: MLSMessage): Bytes {
+    const posted = encoded(message);
+    this.#own.add(posted);
+    this.server.post(posted);
+    return posted;
+  }
+
+  get #id(): string {
+    return text(this.#state.groupContext.groupId);
+  }
+
+  get #log(): Bytes[] {
+    return this.server.log(this.#id);
+  }
+
+  get #state(): ClientState {
+    if (this.#joined === undefined) throw new Error(`${this.name} has not joined.`);
+    return this.#joined;
+  }
+
+  set #state(state: ClientState) {
+    this.#joined = state;
+  }
+}
+
+/** What adds whomever the key package belongs to. */
+export function addition(keyPackage: Bytes): Proposal {
+  const message = decoded(keyPackage);
+  if (message.wireformat !== "mls_key_package") throw new Error("This is no key package.");
+  return { proposalType: "add", add: { keyPackage: message.keyPackage } };
+}
+
+function addressee(proposal: Proposal): { clientId: string; keyPackageRef: string }[] {
+  if (proposal.proposalType !== "add") return [];
+  const { initKey, leafNode } = proposal.add.keyPackage;
+  return [{ clientId: nameOf(leafNode), keyPackageRef: hex(initKey) }];
+}
+
+function withLeafKey(state: ClientState, key: Bytes): ClientState {
+  const { leafIndex, privateKeys } = state.privatePath;
+  return { ...state, privatePath: { leafIndex, privateKeys: { ...privateKeys, [2 * leafIndex]: key } } };
+}
+
+function nameOf({ credential }: LeafNode): string {
+  return "identity" in credential ? text(credential.identity) : "somebody else";
+}
+
+function encoded(message: MLSMessage): Bytes {
+  return Uint8Array.from(encodeMlsMessage(message));
+}
+
+function decoded(message: Bytes): MLSMessage {
+  const decoding = decodeMlsMessage(message, 0);
+  if (decoding === undefined) throw new Error("This is no MLS message.");
+  return decoding[0];
+}
+
+function hex(key: Bytes): string {
+  return Buffer.from(key).toString("hex");
+}
