@@ -184,6 +184,11 @@ export class Foreigner {
     this.#state = newState;
   }
 
+  /** Commits what adds another one of its make. */
+  async invites(other: Foreigner): Promise<void> {
+    await this.commits(addition(await other.keyPackage()));
+  }
+
   /** What removes a member. */
   removal(name: string): Proposal {
     const removed = this.#leaves().findIndex((leaf) => leaf !== undefined && nameOf(leaf) === name);
