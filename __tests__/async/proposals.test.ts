@@ -35,6 +35,29 @@ describe.each(["private", "public"] as const)("a proposal by ts-mls, framed as a
     await trio.endsWell();
   });
 
+  it("to leave is committed by those who stay", async () => {
+    const trio = await Trio.meets({ framing });
+    const { alice, frank, team } = trio;
+    await frank.proposesToRemove("frank");
+    expect(await alice.reads("team")).toMatchObject([
+      { type: "proposal", change: { removed: [{ clientId: "frank" }] } },
+    ]);
+    expect(namesOf(await team.commitPendingProposals())).toEqual({ ...nobody, removed: ["frank"] });
+    await frank.hears();
+    expect(frank.active).toBe(false);
+    await trio.endsWell();
+  });
+
+  it("of a group context that says the same is committed, though nothing changes that could be told", async () => {
+    const trio = await Trio.meets({ framing });
+    const groupContextExtensions = { extensions: [] };
+    await trio.frank.proposes({ proposalType: "group_context_extensions", groupContextExtensions });
+    const [proposal] = await trio.alice.reads("team");
+    expect(proposal).toMatchObject({ type: "proposal", change: nobody });
+    expect(await trio.team.commitPendingProposals()).toMatchObject({ outcome: "merged", change: nobody });
+    await trio.endsWell();
+  });
+
   it("is committed by whoever made it just as well", async () => {
     const trio = await Trio.meets({ framing });
     const carol = await trio.carol();
@@ -104,6 +127,28 @@ describe("a proposal to remove alice herself", () => {
     await frank.hears();
     expect(frank.sees()).toEqual(["bob", "frank"]);
     expect(frank.epochAuthenticator).toEqual(await bob.session.conversation("team").epochAuthenticator());
+  });
+
+  it("leaves all that is pending to the others", async () => {
+    const trio = await Trio.meets();
+    const { alice, frank, server, team } = trio;
+    const sends = server.sends.length;
+    await frank.proposesToRemove("alice");
+    await frank.proposesToRemove("bob");
+    await alice.reads("team");
+    expect(await team.commitPendingProposals()).toMatchObject({ outcome: "already-applied", epoch: 1n, attempts: 0 });
+    expect(server.sends).toHaveLength(sends);
+    await frank.commits();
+    expect(await alice.reads("team")).toMatchObject([{ type: "commit", active: false }]);
+    expect(frank.sees()).toEqual(["frank"]);
+  });
+
+  it("is not carried out by a commit of hers that asks for something else", async () => {
+    const trio = await Trio.meets();
+    await trio.frank.proposesToRemove("alice");
+    await trio.alice.reads("team");
+    expect(namesOf(await trio.team.removeMembers(["bob"]))).toEqual({ ...nobody, removed: ["bob"] });
+    await trio.endsWell();
   });
 });
 
