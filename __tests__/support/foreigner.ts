@@ -2,21 +2,26 @@ import { createHash } from "node:crypto";
 import type { Bytes, CipherSuite } from "conclave-mls";
 import {
   acceptAll,
+  type Capabilities,
   type CiphersuiteImpl,
   type ClientState,
   createApplicationMessage,
   createCommit,
   createGroupInfoWithExternalPubAndRatchetTree,
   createProposal,
+  type Credential,
   decodeMlsMessage,
   emptyPskIndex,
   encodeMlsMessage,
+  type Extension,
   generateKeyPackage,
   getCiphersuiteFromName,
   getCiphersuiteImpl,
   joinGroup,
   type KeyPackage,
   type LeafNode,
+  type LeafNodeData,
+  type Lifetime,
   type MLSMessage,
   type PrivateKeyPackage,
   processMessage,
@@ -65,21 +70,11 @@ export class Foreigner {
   }
 
   /** A fresh key package, with a signature key of its own; it says that it can do what nobody knows (RFC 9420 section 13.5). */
-  async keyPackage(): Promise<Bytes> {
+  async keyPackage(odd: { credential?: Credential; lifetime?: Lifetime } = {}): Promise<Bytes> {
     const now = BigInt(Math.floor(Date.now() / 1000));
-    const invitation = await generateKeyPackage(
-      { credentialType: "basic", identity: bytes(this.name) },
-      {
-        versions: ["mls10"],
-        ciphersuites: [this.#mls.name],
-        extensions: [0x0a0a],
-        proposals: [0x1a1a],
-        credentials: ["basic"],
-      },
-      { notBefore: now - 3_600n, notAfter: now + 86_400n },
-      [],
-      this.#mls,
-    );
+    const { lifetime = { notBefore: now - 3_600n, notAfter: now + 86_400n } } = odd;
+    const { credential = { credentialType: "basic", identity: bytes(this.name) } } = odd;
+    const invitation = await generateKeyPackage(credential, this.#capabilities, lifetime, [], this.#mls);
     this.#invitations.push(invitation);
     return encoded({ version: "mls10", wireformat: "mls_key_package", keyPackage: invitation.publicPackage });
   }
@@ -121,33 +116,25 @@ export class Foreigner {
     return this.proposes(this.removal(name));
   }
 
-  /** Proposes new keys for itself; with a name, also to be called so. */
-  async proposesUpdate(name = this.name): Promise<Bytes> {
+  /** Proposes new keys for itself; what is given is in the leaf in place of what belongs there. */
+  async proposesUpdate(odd: Partial<LeafNodeData & { extensions: Extension[] }> = {}): Promise<Bytes> {
     const { groupContext, privatePath, signaturePrivateKey } = this.#state;
     const keys = await this.#mls.hpke.generateKeyPair();
     const hpkePublicKey = await this.#mls.hpke.exportPublicKey(keys.publicKey);
     this.#updates.set(hex(hpkePublicKey), await this.#mls.hpke.exportPrivateKey(keys.privateKey));
-    const { groupId } = groupContext;
-    const { leafIndex } = privatePath;
     // ts-mls makes no leaf for an update by itself.
-    const { signaturePublicKey, capabilities, extensions } = this.#leaves()[leafIndex]!;
-    const update = {
-      hpkePublicKey,
-      signaturePublicKey,
-      capabilities,
-      extensions,
-      credential: { credentialType: "basic", identity: bytes(name) },
-      leafNodeSource: "update",
-    } as const;
-    const toSign: LeafNodeTBS = { ...update, groupId, leafIndex };
-    const label = encodeLeafNodeTBS(toSign);
-    const signature = await signWithLabel(signaturePrivateKey, "LeafNodeTBS", label, this.#mls.signature);
+    const { signaturePublicKey, capabilities, extensions, credential } = this.leafOf(this.name);
+    const kept = { signaturePublicKey, capabilities, extensions, credential };
+    const update = { ...kept, hpkePublicKey, leafNodeSource: "update", ...odd } as const;
+    const toSign: LeafNodeTBS = { ...update, groupId: groupContext.groupId, leafIndex: privatePath.leafIndex };
+    const content = encodeLeafNodeTBS(toSign);
+    const signature = await signWithLabel(signaturePrivateKey, "LeafNodeTBS", content, this.#mls.signature);
     return this.proposes({ proposalType: "update", update: { leafNode: { ...update, signature } } });
   }
 
-  /** Proposes whatever it is. */
-  async proposes(proposal: Proposal): Promise<Bytes> {
-    const made = await createProposal(this.#state, this.#framing === "public", proposal, this.#mls);
+  /** Proposes whatever it is; `aad` makes it differ from another one that says the same. */
+  async proposes(proposal: Proposal, aad?: Bytes): Promise<Bytes> {
+    const made = await createProposal(this.#state, this.#framing === "public", proposal, this.#mls, aad);
     this.#state = made.newState;
     return this.#post(made.message);
   }
@@ -191,8 +178,14 @@ export class Foreigner {
 
   /** What removes a member. */
   removal(name: string): Proposal {
-    const removed = this.#leaves().findIndex((leaf) => leaf !== undefined && nameOf(leaf) === name);
-    return { proposalType: "remove", remove: { removed } };
+    return { proposalType: "remove", remove: { removed: this.#leaves().indexOf(this.leafOf(name)) } };
+  }
+
+  /** A member's leaf. */
+  leafOf(name: string): LeafNode {
+    const found = this.#leaves().find((leaf) => leaf !== undefined && nameOf(leaf) === name);
+    if (found === undefined) throw new Error(`${this.name} sees no ${name}.`);
+    return found;
   }
 
   /** The epoch it is in. */
@@ -257,6 +250,12 @@ export class Foreigner {
     this.#own.add(posted);
     this.server.post(posted);
     return posted;
+  }
+
+  get #capabilities(): Capabilities {
+    const known: Capabilities["credentials"] = ["basic", "x509"];
+    const ciphersuites = [this.#mls.name];
+    return { versions: ["mls10"], ciphersuites, extensions: [0x0a0a], proposals: [0x1a1a], credentials: known };
   }
 
   get #id(): string {
