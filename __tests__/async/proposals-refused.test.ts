@@ -102,7 +102,7 @@ describe.each(framings)("a proposal, framed as a %s message,", (framing) => {
 it("what was proposed ends with the epoch, also when another commit leaves it out", async () => {
   const trio = await Trio.meets();
   await trio.frank.proposesToRemove("bob");
-  await trio.alice.reads("team");
+  expect(await trio.alice.reads("team")).toMatchObject([{ type: "proposal" }]);
   await trio.bob.session.conversation("team").updateKeys();
   await trio.alice.reads("team");
   await expect(trio.team.encrypt(bytes("nothing is pending"))).resolves.toBeInstanceOf(Uint8Array);

@@ -1,4 +1,4 @@
-import { addition } from "../support/foreigner.js";
+import { addition } from "../support/foreign-messages.js";
 import { expectCode } from "../support/expect.js";
 import { bytes, everybodyLeaves } from "../support/people.js";
 import { namesOf, Trio } from "../support/trio.js";
@@ -146,7 +146,7 @@ describe("a proposal to remove alice herself", () => {
   it("is not carried out by a commit of hers that asks for something else", async () => {
     const trio = await Trio.meets();
     await trio.frank.proposesToRemove("alice");
-    await trio.alice.reads("team");
+    expect(await trio.alice.reads("team")).toMatchObject([{ type: "proposal" }]);
     expect(namesOf(await trio.team.removeMembers(["bob"]))).toEqual({ ...nobody, removed: ["bob"] });
     await trio.endsWell();
   });

@@ -10,9 +10,7 @@ import {
   createGroupInfoWithExternalPubAndRatchetTree,
   createProposal,
   type Credential,
-  decodeMlsMessage,
   emptyPskIndex,
-  encodeMlsMessage,
   type Extension,
   generateKeyPackage,
   getCiphersuiteFromName,
@@ -29,6 +27,7 @@ import {
 } from "ts-mls";
 import { signWithLabel } from "ts-mls/crypto/signature.js";
 import { encodeLeafNodeTBS, type LeafNodeTBS } from "ts-mls/leafNode.js";
+import { addressee, addition, decoded, encoded, hex, nameOf, withLeafKey } from "./foreign-messages.js";
 import { bytes, suite, text } from "./people.js";
 import type { Server } from "./server.js";
 
@@ -274,40 +273,4 @@ export class Foreigner {
   set #state(state: ClientState) {
     this.#joined = state;
   }
-}
-
-/** What adds whomever the key package belongs to. */
-export function addition(keyPackage: Bytes): Proposal {
-  const message = decoded(keyPackage);
-  if (message.wireformat !== "mls_key_package") throw new Error("This is no key package.");
-  return { proposalType: "add", add: { keyPackage: message.keyPackage } };
-}
-
-function addressee(proposal: Proposal): { clientId: string; keyPackageRef: string }[] {
-  if (proposal.proposalType !== "add") return [];
-  const { initKey, leafNode } = proposal.add.keyPackage;
-  return [{ clientId: nameOf(leafNode), keyPackageRef: hex(initKey) }];
-}
-
-function withLeafKey(state: ClientState, key: Bytes): ClientState {
-  const { leafIndex, privateKeys } = state.privatePath;
-  return { ...state, privatePath: { leafIndex, privateKeys: { ...privateKeys, [2 * leafIndex]: key } } };
-}
-
-function nameOf({ credential }: LeafNode): string {
-  return "identity" in credential ? text(credential.identity) : "somebody else";
-}
-
-function encoded(message: MLSMessage): Bytes {
-  return Uint8Array.from(encodeMlsMessage(message));
-}
-
-function decoded(message: Bytes): MLSMessage {
-  const decoding = decodeMlsMessage(message, 0);
-  if (decoding === undefined) throw new Error("This is no MLS message.");
-  return decoding[0];
-}
-
-function hex(key: Bytes): string {
-  return Buffer.from(key).toString("hex");
 }
