@@ -1,5 +1,6 @@
 import type { Bytes } from "conclave-mls";
 import { expectCode } from "../support/expect.js";
+import { Foreigner } from "../support/foreigner.js";
 import { cleanUp } from "../support/files.js";
 import { bytes, everybodyLeaves } from "../support/people.js";
 import { namesOf, Trio } from "../support/trio.js";
@@ -97,6 +98,15 @@ describe.each(framings)("a proposal, framed as a %s message,", (framing) => {
     ]);
     await trio.endsWell();
   });
+});
+
+it("a proposal from outside is rejected: whoever wants to join is invited, or joins by an external commit", async () => {
+  const trio = await Trio.meets();
+  const dora = await Foreigner.comes("dora", trio.server);
+  const asking = await dora.asksToJoin("team");
+  const outcome = await trio.aliceGets(asking);
+  expect(outcome).toMatchObject([{ type: "rejected", reason: expect.stringContaining("from outside") as string }]);
+  await expect(trio.team.encrypt(bytes("nothing is pending"))).resolves.toBeInstanceOf(Uint8Array);
 });
 
 it("what was proposed ends with the epoch, also when another commit leaves it out", async () => {

@@ -24,6 +24,7 @@ import {
   type PrivateKeyPackage,
   processMessage,
   type Proposal,
+  proposeAddExternal,
 } from "ts-mls";
 import { signWithLabel } from "ts-mls/crypto/signature.js";
 import { encodeLeafNodeTBS, type LeafNodeTBS } from "ts-mls/leafNode.js";
@@ -85,6 +86,15 @@ export class Foreigner {
     const { publicPackage, privatePackage } = this.#invitations.at(-1)!;
     this.#joined = await joinGroup(welcome.welcome, publicPackage, privatePackage, emptyPskIndex, this.#mls);
     this.#read = this.#log.length;
+  }
+
+  /** Proposes from outside that it be added (RFC 9420 section 12.1.8). */
+  async asksToJoin(id: string): Promise<Bytes> {
+    const message = decoded(this.server.groupInfo(id));
+    if (message.wireformat !== "mls_group_info") throw new Error("This is no GroupInfo.");
+    await this.keyPackage();
+    const { publicPackage, privatePackage } = this.#invitations.at(-1)!;
+    return this.#post(await proposeAddExternal(message.groupInfo, publicPackage, privatePackage, this.#mls));
   }
 
   /** Encrypts and posts. */
