@@ -94,6 +94,16 @@ describe("what is pending goes along with", () => {
     await trio.endsWell();
   });
 
+  it("updateKeys", async () => {
+    const trio = await Trio.meets();
+    await trio.frank.proposesToRemove("bob");
+    await trio.alice.reads("team");
+    const result = await trio.team.updateKeys();
+    // New keys come with every commit, and others cannot tell what it was made for: they are told where there is nothing else.
+    expect(namesOf(result)).toEqual({ ...nobody, removed: ["bob"] });
+    await trio.endsWell();
+  });
+
   it("what does the same: it is done once", async () => {
     const trio = await Trio.meets();
     const carol = await trio.carol();

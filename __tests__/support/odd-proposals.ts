@@ -68,6 +68,14 @@ export const oddProposals: [string, Fate, (trio: Trio) => Promise<unknown>][] = 
     },
   ],
   [
+    "an addition that never ends",
+    "left out",
+    async ({ frank, server }) => {
+      const dora = await Foreigner.comes("dora", server);
+      return frank.proposesToAdd(await dora.keyPackage({ lifetime: { notBefore: 0n, notAfter: 2n ** 63n } }));
+    },
+  ],
+  [
     "an addition with a certificate",
     "rejected",
     async ({ frank, server }) => {
@@ -148,6 +156,11 @@ export const oddProposals: [string, Fate, (trio: Trio) => Promise<unknown>][] = 
       const reinit = { groupId: bytes("other"), version: "mls10", cipherSuite: p256, extensions: [] } as const;
       return frank.proposes({ proposalType: "reinit", reinit: { ...reinit, extensions: [] } });
     },
+  ],
+  [
+    "an external initialisation",
+    "rejected",
+    ({ frank }) => frank.proposes({ proposalType: "external_init", externalInit: { kemOutput: new Uint8Array(32) } }),
   ],
   [
     "a group context with what nobody supports",
