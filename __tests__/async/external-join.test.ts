@@ -249,6 +249,17 @@ describe("a conversation that is broken is healed", () => {
     expect(await alice.session.conversation("team").active()).toBe(false);
   });
 
+  it("and what became of its open commit could not be learnt: that comes back, and is no contradiction", async () => {
+    const { server, bob } = await openTeam();
+    const outcomes = settled(bob);
+    server.nextFrom("bob", loseAnswer, breakDown);
+    await expectCode(bob.session.conversation("team").updateKeys(), "COMMIT_OUTCOME_UNKNOWN");
+    const commit = server.log("team").at(-1)!;
+    await bob.joinsFromOutside("team");
+    expect(outcomes).toMatchObject([{ outcome: "lost" }]);
+    expect(await bob.session.receive(commit)).toMatchObject([{ type: "ignored", why: "own" }]);
+  });
+
   it("and commits in it wait for the join in doubt", async () => {
     const { server, alice, bob } = await openTeam();
     server.next(loseAnswer);

@@ -255,7 +255,7 @@ impl Session {
         match self.find_row(&scope)?.map(|row| row.state) {
             Some(State::Member | State::Founding) => {
                 self.in_conversation(&staged.conversation_id, |conversation| {
-                    conversation.lose_staged(receipt)?;
+                    conversation.give_up_staged(receipt)?;
                     conversation.make_way()
                 })?;
             }

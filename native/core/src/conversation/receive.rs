@@ -312,8 +312,15 @@ impl Conversation<'_> {
     /// A commit of another member takes the epoch: the staged one, if any, can never be merged.
     pub(crate) fn lose_staged(&mut self, receipt: &mut Receipt) -> Result<()> {
         if let Some(staged) = self.staged()? {
-            self.forget_staged()?;
             self.remember(&staged.commit_id, staged.epoch, Fate::Lost)?;
+        }
+        self.give_up_staged(receipt)
+    }
+
+    /// The staged commit, if any, is merged no more. What the server made of it is not known: its echo is one's own.
+    pub(crate) fn give_up_staged(&mut self, receipt: &mut Receipt) -> Result<()> {
+        if let Some(staged) = self.staged()? {
+            self.forget_staged()?;
             receipt.settled.push(Settled {
                 conversation_id: self.row.id.clone(),
                 commit_id: staged.commit_id,
