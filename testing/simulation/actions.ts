@@ -127,8 +127,9 @@ const updates: Action = {
   async run(person, session, _people, says) {
     const id = await person.somewhere(session);
     if (id === undefined) return undefined;
-    says(`updates keys in ${id}`);
-    return told(await session.conversation(id).updateKeys(person.patience()));
+    const other = await person.nextCredential(session);
+    says(`updates keys in ${id}${other.credential === undefined ? "" : " with a credential"}`);
+    return told(await session.conversation(id).updateKeys({ ...other, ...person.patience() }));
   },
 };
 

@@ -101,6 +101,12 @@ export class Person {
     return this.#credential;
   }
 
+  /** The credential that a commit brings, if it brings one: either of two, which may be the one that it is known by already. */
+  async nextCredential(session: Session): Promise<{ credential?: CredentialRef }> {
+    if (!this.random.chance(0.3)) return {};
+    return { credential: this.random.chance(0.5) ? this.credential : await this.otherCredential(session) };
+  }
+
   /** A credential with the same name and another signature key; made when it is first asked for. */
   async otherCredential(session: Session): Promise<CredentialRef> {
     this.#otherCredential ??= await session.addCredential(Credential.basic(this.name, { cipherSuite }));
@@ -176,14 +182,14 @@ export class Person {
   async #receives(operations: Operations, entry: QueueEntry): Promise<{ done: boolean; received: Received[] }> {
     const received = await this.#opens(operations, entry);
     if (!received.some(({ type }) => type === "welcome")) return { done: true, received };
-    if (this.#isPast(entry)) return { done: true, received };
     try {
       const joined = await operations.joinByWelcome(entry.bytes);
       this.world.history.tell(this.name, `joined ${joined.conversation.id}`);
       return { done: true, received: joined.received };
     } catch (error) {
       const tampered = entry.cursor === 0;
-      if (MlsError.is(error, "WELCOME_WITHOUT_KEY_PACKAGE")) return { done: true, received };
+      // Its key package is used up, or a join from outside has overtaken it.
+      if (MlsError.is(error, "WELCOME_WITHOUT_KEY_PACKAGE", "WELCOME_OVERTAKEN")) return { done: true, received };
       if (MlsError.is(error, "WELCOME_INVALID", "MESSAGE_INVALID") && tampered) return { done: true, received };
       // The commit that removed this client before it was invited again has not come yet.
       if (MlsError.is(error, "CONVERSATION_EXISTS")) return { done: false, received };
@@ -201,16 +207,6 @@ export class Person {
       if (!MlsError.is(error, ...refused)) throw error;
       return operations.receive(bytes);
     }
-  }
-
-  /**
-   * Whether the client has been where this Welcome leads to, or further: it was overtaken by a join from outside. The session
-   * cannot always tell, and the epoch of a Welcome is not to be seen; the server, whose record this is, knows it.
-   */
-  #isPast({ bytes, conversationId }: QueueEntry): boolean {
-    const epoch = this.world.truth.epochOfWelcome(messageIdOf(bytes));
-    const furthest = this.#epochs.get(conversationId);
-    return epoch !== undefined && furthest !== undefined && epoch <= furthest;
   }
 
   /** Encrypts something new and keeps it until the server has it. Answers its messageId. */

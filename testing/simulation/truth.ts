@@ -7,8 +7,6 @@ import type { History } from "./history.js";
 export class Truth {
   readonly conversations = new Map<Id, AcceptedConversation>();
   readonly #genuine = new Set<Id>();
-  /** By the hash of the Welcome. */
-  readonly #welcomes = new Map<Id, bigint>();
   readonly #history: History;
 
   constructor(history: History) {
@@ -18,11 +16,6 @@ export class Truth {
   /** Whether these bytes, by their hash, were accepted as they are. */
   isGenuine(messageId: Id): boolean {
     return this.#genuine.has(messageId);
-  }
-
-  /** The epoch that this Welcome leads to, by its hash; undefined when it is not genuine. */
-  epochOfWelcome(messageId: Id): bigint | undefined {
-    return this.#welcomes.get(messageId);
   }
 
   /** The same service, with a witness who notes what it accepts. */
@@ -50,12 +43,11 @@ export class Truth {
     };
   }
 
-  #noteCommit(by: Id, { commit, welcome, groupInfo }: CommitBundle, { welcomeTo, removed }: MembershipClaim): void {
+  #noteCommit(by: Id, { commit, groupInfo }: CommitBundle, { welcomeTo, removed }: MembershipClaim): void {
     const messageId = messageIdOf(commit);
     if (this.#genuine.has(messageId)) return;
     this.#genuine.add(messageId);
     const { conversationId = "", epoch = 0n, external } = framingOf(commit);
-    if (welcome !== undefined) this.#welcomes.set(messageIdOf(welcome), epoch + 1n);
     let conversation = this.conversations.get(conversationId);
     if (conversation === undefined) {
       conversation = new AcceptedConversation(
