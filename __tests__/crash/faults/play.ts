@@ -1,4 +1,5 @@
-import { Credential } from "conclave-mls";
+import { createHash } from "node:crypto";
+import { Credential, type CredentialRef } from "conclave-mls";
 import { suite } from "../kills/client.js";
 import type { Scene } from "./scene.js";
 
@@ -39,6 +40,7 @@ export function play(): readonly Step[] {
       async ({ alice }) => epochs.has(name) && (await alice.conversation(id).epoch()) > epochs.get(name)!,
     );
   let count = 0;
+  let former: CredentialRef | undefined;
   const say = (id: string): Step =>
     step("say", (scene) => scene.says(scene.alice.conversation(id), `words ${count++}`));
 
@@ -123,6 +125,31 @@ export function play(): readonly Step[] {
     }),
     update("update again", "team"),
     say("team"),
+    step("add another credential", async ({ alice }) => {
+      if ((await alice.credentials()).length === 1)
+        await alice.addCredential(Credential.basic("alice", { cipherSuite: suite }));
+    }),
+    commit(
+      "change the credential",
+      "team",
+      async (scene) => {
+        former ??= await credentialIn("team", scene);
+        const credential = (await scene.alice.credentials()).find(({ ref }) => ref !== former!.ref)!;
+        await scene.alice.conversation("team").updateKeys({ credential });
+      },
+      async (scene) => former !== undefined && (await credentialIn("team", scene)).ref !== former.ref,
+    ),
+    step("remove the former credential", async ({ alice }) => {
+      if ((await alice.credentials()).length === 2) await alice.removeCredential(former!);
+    }),
+    say("team"),
     step("close", (scene) => scene.close()),
   ];
+}
+
+/** The credential by which she is known in a conversation. */
+async function credentialIn(id: string, { alice }: Scene): Promise<CredentialRef> {
+  const own = (await alice.conversation(id).members()).find(({ clientId }) => clientId === "alice")!;
+  const ref = createHash("sha256").update(own.signatureKey).digest("hex");
+  return (await alice.credentials()).find((credential) => credential.ref === ref)!;
 }

@@ -1,3 +1,4 @@
+import { Credential } from "conclave-mls";
 import type { Random } from "../random.js";
 import { type Client, suite } from "./client.js";
 import { tell, told } from "./reports.js";
@@ -8,7 +9,8 @@ const WEIGHTS = {
   sayMuch: 8,
   sayInTransaction: 10,
   takeBack: 6,
-  updateKeys: 9,
+  updateKeys: 7,
+  changeCredential: 3,
   changeGuest: 5,
   found: 5,
   leave: 3,
@@ -73,6 +75,17 @@ const actions: Record<keyof typeof WEIGHTS, Action> = {
 
   async updateKeys(client, random) {
     await (await somewhere(client, random))?.updateKeys();
+  },
+
+  async changeCredential(client, random) {
+    const { session, settings } = client;
+    const conversation = await somewhere(client, random);
+    const credentials = await session.credentials();
+    const credential =
+      credentials.length < 3
+        ? await session.addCredential(Credential.basic(settings.name, { cipherSuite: suite }))
+        : random.of(credentials);
+    await conversation?.updateKeys({ credential });
   },
 
   /** The guest is a member everywhere and nowhere: added where it is not, removed where it is. */

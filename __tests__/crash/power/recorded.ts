@@ -63,6 +63,7 @@ async function openAlice(): Promise<Session> {
 mkdirSync(join(folder, "alice"), { recursive: true });
 let alice = await openAlice();
 const credential = await alice.addCredential(Credential.basic("alice", { cipherSuite: suite }));
+const credentials = [credential, await alice.addCredential(Credential.basic("alice", { cipherSuite: suite }))];
 const [bob, bobsCredential] = await person("bob", await Database.inMemory(), bobsTransport);
 const carolsFile = await Database.open(join(folder, "carol.db"), DatabaseKey.from(keys.carol));
 const [carol, carolsCredential] = await person("carol", carolsFile);
@@ -131,7 +132,7 @@ async function doSomething(): Promise<void> {
       return aliceReads(id);
     case "commit":
       await aliceReads(id);
-      await settled(conversation.updateKeys());
+      await settled(conversation.updateKeys(random.chance(0.3) ? { credential: random.of(credentials) } : {}));
       return;
   }
 }
