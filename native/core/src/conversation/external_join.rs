@@ -5,15 +5,15 @@
 //! conversation that is behind, removed or forked is replaced at that moment, and healed by it.
 
 use openmls::messages::group_info::VerifiableGroupInfo;
-use openmls::prelude::{Extension, MlsGroup, MlsMessageBodyIn, MlsMessageIn, UnknownExtension};
+use openmls::prelude::{Extension, MlsGroup, UnknownExtension};
 use openmls_traits::OpenMlsProvider;
 use openmls_traits::storage::StorageProvider as _;
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use tls_codec::{DeserializeBytes, Serialize as _};
+use tls_codec::Serialize as _;
 
-use crate::codec::{decode, encode};
+use crate::codec::encode;
 use crate::conversation::commit::{MergeOutcome, Merged, Settled, StagedCommit, Why};
+use crate::conversation::group_info::{former_leaves, invalid, read_group_info};
 use crate::conversation::known::{Fate, MessageId, message_id};
 use crate::conversation::received::Receipt;
 use crate::conversation::stage::now_ms;
@@ -22,8 +22,7 @@ use crate::credential::CredentialRow;
 use crate::error::{Code, Error, Result};
 use crate::id::check_id;
 use crate::keystore::{Entity, PutAside};
-use crate::limits::MAX_MESSAGE;
-use crate::member::{Change, Member, identity, members};
+use crate::member::{Change, Member, members};
 use crate::session::Session;
 
 /// The extension of the group context that says whether somebody may join by an external commit. Everybody must know it to
@@ -326,53 +325,4 @@ impl Session {
             .pending_join(&scope_of(id)?)?
             .filter(|pending| pending.staged.commit_id == *commit_id))
     }
-}
-
-/// The leaf that this client has in the tree already, with its encoded encryption key: OpenMLS removes it, by its signature key, with the same commit.
-fn former_leaves(info: &VerifiableGroupInfo, row: &CredentialRow) -> Result<Vec<(Member, Vec<u8>)>> {
-    /// A node as OpenMLS serialises it, of which only the place matters here.
-    #[derive(Deserialize)]
-    enum Node {
-        LeafNode(IgnoredAny),
-        ParentNode(IgnoredAny),
-    }
-    let Some(tree) = info.extensions().ratchet_tree() else {
-        return Err(invalid("it has no ratchet tree"));
-    };
-    let nodes: Vec<Option<Node>> = decode(&encode(tree.ratchet_tree())?)?;
-    let places = nodes
-        .iter()
-        .enumerate()
-        .filter(|(_, node)| matches!(node, Some(Node::LeafNode(_))));
-    let signature_key = row.with_key().signature_key;
-    let mut former = Vec::new();
-    for ((place, _), leaf) in places.zip(tree.ratchet_tree().leaves()) {
-        if *leaf.signature_key() == signature_key {
-            let leaf_index = u32::try_from(place / 2).map_err(|_| invalid("its tree is too large"))?;
-            let member = Member {
-                client_id: identity(leaf.credential()),
-                leaf_index,
-                signature_key: signature_key.as_slice().to_vec(),
-            };
-            former.push((member, encode(leaf.encryption_key())?.to_vec()));
-        }
-    }
-    Ok(former)
-}
-
-fn read_group_info(bytes: &[u8]) -> Result<VerifiableGroupInfo> {
-    if bytes.len() > MAX_MESSAGE {
-        return Err(invalid("it is larger than any that is accepted"));
-    }
-    let message = MlsMessageIn::tls_deserialize_exact_bytes(bytes)
-        .map_err(|cause| invalid("the bytes are not an MLSMessage").caused_by(cause))?;
-    match message.extract() {
-        MlsMessageBodyIn::GroupInfo(info) => Ok(info),
-        _ => Err(invalid("it is another kind of MLSMessage")),
-    }
-}
-
-fn invalid(what: &str) -> Error {
-    let message = format!("The GroupInfo cannot be used: {what}. Fetch the newest one of this conversation.");
-    Error::new(Code::GroupInfoInvalid, message)
 }

@@ -2,20 +2,18 @@
 //!
 //! What is rejected leaves no trace. What cannot be judged yet waits in the buffer (`buffer.rs`).
 
-use openmls::prelude::{ContentType, ProcessedMessage, ProcessedMessageContent, Sender};
-use openmls_traits::OpenMlsProvider;
+use openmls::prelude::ContentType;
 
 use crate::conversation::commit::{Settled, StagedCommit};
 use crate::conversation::external_join::PendingJoin;
 use crate::conversation::framed::{Framed, frame};
 use crate::conversation::known::{Fate, known, message_id};
-use crate::conversation::policy::{Verdict, verdict};
+use crate::conversation::policy::Verdict;
 use crate::conversation::received::{Ignored, Receipt, Received, Unreadable, WaitingFor, What};
 use crate::conversation::{Conversation, State, scope_of};
 use crate::error::{Code, Error, Result};
-use crate::member::{Member, change_of_commit, change_of_external_commit, change_of_proposals, member_at, members};
+use crate::member::member_at;
 use crate::session::Session;
-use crate::storage::Changes;
 
 /// How to receive.
 #[derive(Clone, Debug, Default)]
@@ -209,144 +207,5 @@ impl Conversation<'_> {
             change,
             active: true,
         })
-    }
-
-    fn process(&mut self, framed: &Framed, receipt: &mut Receipt) -> Result<Verdict> {
-        let savepoint = self.provider.rows().savepoint();
-        let changes = match framed.epoch {
-            epoch if epoch < self.epoch() => Changes::Past(epoch),
-            _ if framed.content == ContentType::Application => Changes::Message,
-            _ => Changes::Present,
-        };
-        let processed = self.provider.changing(changes, || {
-            self.group.process_message(self.provider, framed.message.clone())
-        });
-        let verdict = match processed {
-            Ok(processed) => self.apply(framed, processed, receipt)?,
-            Err(cause) => verdict(cause),
-        };
-        // An attempt that wrote nothing left the group as it was; any other is taken back with everything it touched.
-        let kept = matches!(
-            verdict,
-            Verdict::Received(What::Message { .. } | What::Commit { .. } | What::Proposal { .. })
-        );
-        if !kept && self.provider.rows().writes_since(savepoint) > 0 {
-            self.provider.rows().rollback_to(savepoint);
-            self.reload()?;
-        }
-        Ok(verdict)
-    }
-
-    /// Applies a message that is cryptographically good, unless policy refuses it.
-    fn apply(&mut self, framed: &Framed, processed: ProcessedMessage, receipt: &mut Receipt) -> Result<Verdict> {
-        let sender = processed.sender().clone();
-        let aad = processed.aad().to_vec();
-        match processed.into_content() {
-            ProcessedMessageContent::ApplicationMessage(message) => {
-                let sender = match sender {
-                    Sender::Member(leaf) => self.member_in_epoch(leaf, framed.epoch)?,
-                    _ => None,
-                };
-                let sender = sender.ok_or_else(|| Error::internal("a message came from nobody"))?;
-                Ok(Verdict::Received(What::Message {
-                    sender,
-                    plaintext: message.into_bytes(),
-                    aad,
-                }))
-            }
-            ProcessedMessageContent::ProposalMessage(proposal) => {
-                if let Some(refusal) = self.refuses_to_keep(&proposal) {
-                    return Ok(refusal);
-                }
-                let change = change_of_proposals(&self.group, std::iter::once(&*proposal));
-                let by = self.sender_now(&sender);
-                self.group.store_pending_proposal(self.provider.storage(), *proposal)?;
-                self.remember(&framed.message_id, framed.epoch, Fate::Processed)?;
-                Ok(Verdict::Received(What::Proposal {
-                    by,
-                    change,
-                    commit_after_ms: self.commit_after_ms(),
-                }))
-            }
-            ProcessedMessageContent::ExternalJoinProposalMessage(_) => {
-                let reason = "A proposal came from outside the conversation, which does not accept such.";
-                Ok(Verdict::Refused(Code::MessageInvalid, reason))
-            }
-            ProcessedMessageContent::StagedCommitMessage(commit) => {
-                if let Some(refusal) = self.refuses_commit(&commit, &sender) {
-                    return Ok(refusal);
-                }
-                let change = match sender {
-                    Sender::Member(leaf) => change_of_commit(&self.group, &commit, leaf),
-                    _ => change_of_external_commit(&self.group, &commit)?,
-                };
-                let by = self.sender_now(&sender);
-                let active = !commit.self_removed();
-                self.lose_staged(receipt)?;
-                self.keep_past_members(&change)?;
-                self.provider
-                    .changing(Changes::Present, || {
-                        self.group.merge_staged_commit(self.provider, *commit)
-                    })
-                    .map_err(|cause| Error::internal("a commit could not be merged").caused_by(cause))?;
-                if active {
-                    self.remember(&framed.message_id, framed.epoch, Fate::Processed)?;
-                    self.begin_epoch()?;
-                } else {
-                    self.bury(framed.epoch)?;
-                }
-                Ok(Verdict::Received(What::Commit {
-                    by,
-                    own: false,
-                    change,
-                    active,
-                }))
-            }
-            ProcessedMessageContent::OwnPendingCommit | ProcessedMessageContent::OwnPrivateMessage => {
-                let reason = "The message claims to come from this client, which did not send it.";
-                Ok(Verdict::Refused(Code::MessageInvalid, reason))
-            }
-        }
-    }
-
-    /// A commit of another member takes the epoch: the staged one, if any, can never be merged.
-    pub(crate) fn lose_staged(&mut self, receipt: &mut Receipt) -> Result<()> {
-        if let Some(staged) = self.staged()? {
-            self.remember(&staged.commit_id, staged.epoch, Fate::Lost)?;
-        }
-        self.give_up_staged(receipt)
-    }
-
-    /// The staged commit, if any, is merged no more. What the server made of it is not known: its echo is one's own.
-    pub(crate) fn give_up_staged(&mut self, receipt: &mut Receipt) -> Result<()> {
-        if let Some(staged) = self.staged()? {
-            self.forget_staged()?;
-            receipt.settled.push(Settled {
-                conversation_id: self.row.id.clone(),
-                commit_id: staged.commit_id,
-                merged: false,
-                change: staged.change,
-            });
-        }
-        Ok(())
-    }
-
-    fn sender_now(&self, sender: &Sender) -> Option<Member> {
-        match sender {
-            Sender::Member(leaf) => member_at(&self.group, *leaf),
-            _ => None,
-        }
-    }
-
-    /// Members take turns, another one first in every epoch.
-    fn commit_after_ms(&self) -> u32 {
-        const STEP: u64 = 500;
-        const MOST: u64 = 60_000;
-        let members = members(&self.group);
-        let own = self.group.own_leaf_index().u32();
-        let count = members.len().max(1) as u64;
-        let rank = members.iter().position(|member| member.leaf_index == own).unwrap_or(0) as u64;
-        let turn = (rank + count - self.epoch() % count) % count;
-        u32::try_from((turn * STEP).min(MOST)).unwrap_or(u32::MAX)
     }
 }

@@ -1,4 +1,4 @@
-//! Building and staging commits, and the moment one makes an epoch.
+//! Building and staging commits, and the moment one makes an epoch, or never will.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,9 +10,10 @@ use openmls_traits::OpenMlsProvider;
 use tls_codec::Serialize as _;
 
 use crate::codec::encode;
-use crate::conversation::commit::{StagedCommit, Why};
+use crate::conversation::commit::{Settled, StagedCommit, Why};
 use crate::conversation::intent::{Intent, Work};
 use crate::conversation::known::{Fate, MessageId, message_id};
+use crate::conversation::received::Receipt;
 use crate::conversation::{Conversation, State};
 use crate::credential::CredentialRow;
 use crate::error::{Error, Result};
@@ -177,6 +178,28 @@ impl Conversation<'_> {
         }
         self.begin_epoch()?;
         Ok(staged.change)
+    }
+
+    /// A commit of another member takes the epoch: the staged one, if any, can never be merged.
+    pub(crate) fn lose_staged(&mut self, receipt: &mut Receipt) -> Result<()> {
+        if let Some(staged) = self.staged()? {
+            self.remember(&staged.commit_id, staged.epoch, Fate::Lost)?;
+        }
+        self.give_up_staged(receipt)
+    }
+
+    /// The staged commit, if any, is merged no more. What the server made of it is not known: its echo is one's own.
+    pub(crate) fn give_up_staged(&mut self, receipt: &mut Receipt) -> Result<()> {
+        if let Some(staged) = self.staged()? {
+            self.forget_staged()?;
+            receipt.settled.push(Settled {
+                conversation_id: self.row.id.clone(),
+                commit_id: staged.commit_id,
+                merged: false,
+                change: staged.change,
+            });
+        }
+        Ok(())
     }
 
     /// What every new epoch brings, whoever committed.
