@@ -2,9 +2,9 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { spawn } from "node:child_process";
-import { type Expectation, expectations } from "../bench/expectations.js";
+import { expectations } from "../bench/expectations.js";
 import { type MeasureName, measures } from "../bench/measures.js";
-import type { GroupReport, Report } from "../bench/report.js";
+import type { Expectation, GroupReport, Report } from "../bench/report.js";
 import { summaryOf } from "../bench/statistics.js";
 
 const checkout = join(__dirname, "..");

@@ -1,14 +1,5 @@
 import type { MeasureName } from "./measures.js";
-import { type GroupReport, measured } from "./report.js";
-
-/** What is expected of a machine with two cores, and what was found. */
-export interface Expectation {
-  readonly what: string;
-  readonly unit: "×" | "ms";
-  readonly limit: number;
-  readonly value: number;
-  readonly met: boolean;
-}
+import { type Expectation, type GroupReport, measured } from "./report.js";
 
 /** All expectations for which the run has the figures. */
 export function expectations(groups: readonly GroupReport[]): Expectation[] {

@@ -1,4 +1,3 @@
-import type { Expectation } from "./expectations.js";
 import type { Machine } from "./machine.js";
 import { type BareOperation, type Measure, type MeasureName, measures } from "./measures.js";
 import type { Samples } from "./meter.js";
@@ -15,6 +14,15 @@ export interface Report {
   readonly seconds: number;
   readonly groups: readonly GroupReport[];
   readonly expectations: readonly Expectation[];
+}
+
+/** What is expected of a machine with two cores, and what was found. */
+export interface Expectation {
+  readonly what: string;
+  readonly unit: "×" | "ms";
+  readonly limit: number;
+  readonly value: number;
+  readonly met: boolean;
 }
 
 /** The figures of groups of one size. */
