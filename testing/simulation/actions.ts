@@ -42,7 +42,7 @@ const says: Action = {
     const id = await person.somewhere(session);
     if (id === undefined) return undefined;
     says(`says something in ${id}`);
-    const text = person.sealed.get(await person.seals(session, id)) ?? "";
+    const text = person.notes.sealed.get(await person.seals(session, id)) ?? "";
     await person.posts();
     return `said “${text}” in ${id}`;
   },
@@ -56,7 +56,7 @@ const reads: Action = {
     const entries = await person.asks(() => person.world.service.pull(person.name));
     for (const entry of entries) {
       const { done, received } = await person.receives(session, entry);
-      if (!person.delivers) person.takes(received);
+      if (!person.delivers) person.notes.takes(received);
       if (done) person.acknowledges(entry);
     }
     await person.posts();

@@ -73,7 +73,7 @@ async function readsAll(person: Person, session: Session): Promise<number> {
     let taken = 0;
     for (const entry of entries) {
       const { done, received } = await person.receives(session, entry);
-      if (!person.delivers) person.takes(received);
+      if (!person.delivers) person.notes.takes(received);
       if (!done) continue;
       await service.acknowledge(person.name, entry.cursor);
       taken += 1;

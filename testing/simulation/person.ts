@@ -20,6 +20,7 @@ import {
   Session,
 } from "../../lib/index.js";
 import type { SeededRandom } from "../random.js";
+import { besides, Notes } from "./notes.js";
 import type { World } from "./world.js";
 
 /** The suite of all simulated clients. */
@@ -28,16 +29,7 @@ export const cipherSuite = "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519";
 /** How long a person waits for the server, in simulated milliseconds. */
 const PATIENCE = 8_000;
 
-/** What somebody has read, in a store of the application that outlives crashes; the key is the `messageId`. */
-interface Reading {
-  readonly text: string;
-  readonly by: Id;
-  readonly epoch: bigint;
-  /** How often something had been put back when it was read. */
-  readonly setbacks: number;
-}
-
-/** A client with all that its application keeps outside the keystore. */
+/** A client: its sessions, one after the other, and what its application does with them. */
 export class Person {
   readonly name: Id;
   readonly world: World;
@@ -45,35 +37,21 @@ export class Person {
   readonly random: SeededRandom;
   /** Whether the session gets a `deliver`. */
   readonly delivers: boolean;
-  /** What was read, by messageId. */
-  readonly read = new Map<Id, Reading>();
-  /** What was told to be unreadable. */
-  readonly lost = new Map<Id, string>();
-  /** What was encrypted: the text by messageId. */
-  readonly sealed = new Map<Id, string>();
+  /** What its application keeps. */
+  readonly notes: Notes;
   /** Conversations that were wiped, and the epoch they were in. */
   readonly left = new Map<Id, bigint>();
   /** External commits, by their hash, that were on their way or open when their conversation was wiped, and went with it. */
   readonly givenUp = new Set<Id>();
-  /** What a session has taken with it when it ended in the middle of handing it over: only without `deliver`. */
-  readonly mayBeLost = new Set<Id>();
   /** The value of `setData` that is stored; undefined when that is not known. */
   noted: number | undefined = 0;
   /** Whether a transaction is under way. */
   transacting = false;
-  /**
-   * Messages that were encrypted in a transaction which is not known to be stored. They may be sent all the same; but when they come
-   * back to a session that was opened later, it may not know that they are its own, and says `rejected`.
-   */
-  readonly unstored = new Set<Id>();
   session: Session | undefined;
   #credential: CredentialRef | undefined;
   #otherCredential: CredentialRef | undefined;
   #outbox: Uint8Array[] = [];
-  #setbacks = 0;
   #callsUntilCrash: number | undefined;
-  /** Messages that the session keeps until they can be read. */
-  readonly #waiting = new Set<Id>();
   readonly #epochs = new Map<Id, bigint>();
   /** The external commit that was sent last, by conversation. */
   readonly #joins = new Map<Id, Id>();
@@ -87,6 +65,7 @@ export class Person {
     this.random = world.random.stream(name);
     this.#jitter = world.random.stream(`${name}/jitter`);
     this.delivers = this.random.chance(0.7);
+    this.notes = new Notes(name, world);
     if (folder !== undefined) this.#file = { path: join(folder, `${name}.db`), key: DatabaseKey.generate() };
   }
 
@@ -142,30 +121,12 @@ export class Person {
     this.world.history.count("crashes");
     this.world.history.tell(this.name, "crashes");
     await session.close();
-    this.#setbacks += 1; // Only now: until here what was delivered last may still have been put back.
+    this.notes.setBack(); // Only now: until here what was delivered last may still have been put back.
   }
 
   /** Lets the session crash after so many native calls more, wherever it is then; undefined: not at all. */
   crashesAfter(calls: number | undefined): void {
     if (this.canCrash) this.#callsUntilCrash = calls;
-  }
-
-  /** Notes what was received. Its own messages come back as `ignored`. */
-  takes(received: readonly Received[]): void {
-    for (const one of received) {
-      if (one.type === "waiting") this.#waiting.add(one.messageId);
-      else this.#waiting.delete(one.messageId);
-      if (one.type === "message") this.#reads(one);
-      else if (one.type === "unreadable") this.lost.set(one.messageId, one.why);
-      else if (one.type === "rejected" && this.#isGenuine(one.messageId)) {
-        this.world.history.problem(this.name, `rejected a genuine message: ${one.code}, ${one.reason}`);
-      }
-    }
-  }
-
-  /** Something was thrown that puts back what was received: it will come again. */
-  setBack(): void {
-    this.#setbacks += 1;
   }
 
   /** Receives what came, and joins when it is a Welcome. Says whether it is to be acknowledged, and what was received. */
@@ -174,7 +135,7 @@ export class Person {
       return await this.#receives(operations, entry);
     } catch (error) {
       // Without `deliver` it may be stored, and what it released too, and nobody has been told.
-      if (!this.delivers) for (const id of [messageIdOf(entry.bytes), ...this.#waiting]) this.mayBeLost.add(id);
+      if (!this.delivers) this.notes.endedAt(messageIdOf(entry.bytes));
       throw error;
     }
   }
@@ -211,11 +172,11 @@ export class Person {
 
   /** Encrypts something new and keeps it until the server has it. Answers its messageId. */
   async seals(operations: Operations, conversationId: Id): Promise<Id> {
-    const text = `${this.name}'s no. ${this.sealed.size + 1}`;
+    const text = `${this.name}'s no. ${this.notes.sealed.size + 1}`;
     const [plaintext, aad] = [new TextEncoder().encode(text), new TextEncoder().encode(besides(text))];
     const message = await operations.conversation(conversationId).encrypt(plaintext, { aad });
     const messageId = messageIdOf(message);
-    this.sealed.set(messageId, text);
+    this.notes.sealed.set(messageId, text);
     this.#outbox.push(message);
     return messageId;
   }
@@ -333,9 +294,9 @@ export class Person {
   }
 
   #deliver(received: readonly Received[]): void {
-    this.takes(received);
+    this.notes.takes(received);
     if (!this.random.chance(this.world.faults.thrown)) return;
-    this.setBack();
+    this.notes.setBack();
     this.world.history.count("faults");
     this.world.history.count("throws");
     this.world.history.tell(this.name, "~ deliver throws");
@@ -350,24 +311,4 @@ export class Person {
     }
     this.#epochs.set(conversationId, epoch);
   }
-
-  #isGenuine(messageId: Id): boolean {
-    return this.world.truth.isGenuine(messageId) && !this.unstored.has(messageId);
-  }
-
-  #reads({ messageId, plaintext, aad, sender, epoch }: Received & { type: "message" }): void {
-    const before = this.read.get(messageId);
-    const text = new TextDecoder().decode(plaintext);
-    if (new TextDecoder().decode(aad) !== besides(text)) {
-      this.world.history.problem(this.name, `read ${text} with the additional data of another message`);
-    }
-    if (before?.setbacks === this.#setbacks) this.world.history.problem(this.name, `read twice: ${text}`);
-    if (before === undefined) this.world.history.count("messages read");
-    this.read.set(messageId, { text, by: sender.clientId, epoch, setbacks: this.#setbacks });
-  }
-}
-
-/** The additional data of a message: seen by the server, and no other message's. */
-function besides(text: string): string {
-  return `beside ${text}`;
 }

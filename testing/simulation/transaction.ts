@@ -32,15 +32,15 @@ export async function transact(person: Person, session: Session, { commits, thro
     // What came before a commit that was sent is stored, and no application knows how much that is; nor does it after the end
     // of the session. What is not stored will come again.
     const unknown = done.sent || MlsError.is(error, "SESSION_CLOSED");
-    if (unknown && !person.delivers) person.takes(done.received);
-    person.setBack();
+    if (unknown && !person.delivers) person.notes.takes(done.received);
+    person.notes.setBack();
     if (error instanceof Thrown) person.world.history.count("throws");
     if (!done.sent) await expectNote(person, session, before);
     if (error instanceof Thrown) return "threw";
     throw error;
   }
-  if (!person.delivers) person.takes(done.received);
-  if (done.said !== undefined) person.unstored.delete(done.said);
+  if (!person.delivers) person.notes.takes(done.received);
+  if (done.said !== undefined) person.notes.unstored.delete(done.said);
   for (const entry of done.taken) person.acknowledges(entry);
   await expectNote(person, session, note);
   await person.posts();
@@ -83,7 +83,7 @@ class Work {
     const id = person.random.chance(0.8) ? await person.somewhere(tx) : undefined;
     if (id === undefined) return;
     this.said = await person.seals(tx, id);
-    person.unstored.add(this.said);
+    person.notes.unstored.add(this.said);
     if (commits === "not") return;
     this.sent = true;
     if (commits === "updates keys") await tx.conversation(id).updateKeys(person.patience());

@@ -53,10 +53,10 @@ async function stateOf({ session }: Person, id: string): Promise<{ words: string
 /** Whoever was in a message's epoch, and has stayed since, has read it once, as it was said. */
 function judgeMessages(world: World, conversation: AcceptedConversation, people: readonly Person[]): void {
   for (const { messageId, by, epoch } of conversation.messages) {
-    const text = people.find(({ name }) => name === by)?.sealed.get(messageId);
+    const text = people.find(({ name }) => name === by)?.notes.sealed.get(messageId);
     for (const person of reachable(conversation, people)) {
       if (person.name === by || (conversation.since(person.name) ?? 0n) > epoch) continue;
-      const reading = person.read.get(messageId);
+      const reading = person.notes.read.get(messageId);
       if (reading === undefined) {
         if (mayHaveMissed(person, messageId, epoch, conversation)) world.history.count("messages out of reach");
         else
@@ -76,8 +76,8 @@ function judgeMessages(world: World, conversation: AcceptedConversation, people:
 
 /** What was stored and not handed over when its session ended; or one that its reader's own commits have left behind. */
 function mayHaveMissed(person: Person, messageId: string, epoch: bigint, conversation: AcceptedConversation): boolean {
-  if (person.mayBeLost.has(messageId)) return true;
-  return person.lost.get(messageId) === "epoch-too-old" && epoch + PAST_EPOCHS < conversation.epoch;
+  if (person.notes.mayBeLost.has(messageId)) return true;
+  return person.notes.lost.get(messageId) === "epoch-too-old" && epoch + PAST_EPOCHS < conversation.epoch;
 }
 
 /** Nothing is open any more. */
