@@ -131,8 +131,8 @@ async function joinBy(welcome: Bytes, session: Session): Promise<void> {
   try {
     await session.joinByWelcome(welcome);
   } catch (error) {
-    // For keys that are gone, or damaged: it never gets better.
-    if (!MlsError.is(error, "WELCOME_WITHOUT_KEY_PACKAGE", "WELCOME_INVALID")) throw error;
+    // For keys that are gone, or to an epoch that is over, or damaged: it never gets better.
+    if (!MlsError.is(error, "WELCOME_WITHOUT_KEY_PACKAGE", "WELCOME_OVERTAKEN", "WELCOME_INVALID")) throw error;
   }
 }
 // end

@@ -57,7 +57,7 @@ export class DecryptQueue {
     try {
       await this.#session.joinByWelcome(welcome);
     } catch (error) {
-      if (!MlsError.is(error, "WELCOME_WITHOUT_KEY_PACKAGE", "WELCOME_INVALID")) throw error;
+      if (!MlsError.is(error, "WELCOME_WITHOUT_KEY_PACKAGE", "WELCOME_OVERTAKEN", "WELCOME_INVALID")) throw error;
     }
   }
 }
