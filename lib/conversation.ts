@@ -58,7 +58,7 @@ export interface MlsConversation {
   updateKeys(options?: UpdateOptions): Promise<CommitResult>;
   /**
    * Commits the proposals that were received, those that go together, and by that ends all of them. "already-applied" when none
-   * is pending, or when one is to remove this client: that is for the others to commit.
+   * is pending, or when one is to remove this client and others can commit that. `updateKeys` ends them in any case.
    */
   commitPendingProposals(options?: CommitOptions): Promise<CommitResult>;
   /**

@@ -51,6 +51,7 @@ async function join(
       return lane.flight;
     });
     outcome = await untilKnown(state, lane, conversation, flight, budget);
+    if (flight.joined) return;
   }
 }
 
@@ -67,7 +68,10 @@ async function settleMembersCommit(state: SessionState, lane: Lane, conversation
   try {
     await settleEarlier(state, lane, conversation, open, elsewhere ? { ...budget, attempts: 1 } : budget);
   } catch (error) {
-    if (!elsewhere || !MlsError.is(error, "COMMIT_OUTCOME_UNKNOWN", "RETRY_EXHAUSTED")) throw error;
+    // Contradicted by the server, it is settled, and the conversation one to be healed.
+    const harmless =
+      MlsError.is(error, "STATE_DIVERGED") || (elsewhere && !MlsError.is(error, "ABORTED", "SESSION_CLOSED"));
+    if (!harmless) throw error;
   } finally {
     lane.flight = undefined;
   }

@@ -249,15 +249,30 @@ describe("a conversation that is broken is healed", () => {
     expect(await alice.session.conversation("team").active()).toBe(false);
   });
 
-  it("and what became of its open commit could not be learnt: that comes back, and is no contradiction", async () => {
+  it("and what became of its open commit is seen in the leaf that the join takes the place of; its echo is no contradiction", async () => {
     const { server, bob } = await openTeam();
     const outcomes = settled(bob);
     server.nextFrom("bob", loseAnswer, breakDown);
     await expectCode(bob.session.conversation("team").updateKeys(), "COMMIT_OUTCOME_UNKNOWN");
     const commit = server.log("team").at(-1)!;
     await bob.joinsFromOutside("team");
-    expect(outcomes).toMatchObject([{ outcome: "lost" }]);
+    expect(outcomes).toMatchObject([{ outcome: "merged" }]);
     expect(await bob.session.receive(commit)).toMatchObject([{ type: "ignored", why: "own" }]);
+  });
+
+  it("although the server contradicts itself about its open commit", async () => {
+    const { server, alice, bob } = await openTeam();
+    server.nextFrom("bob", breakDown);
+    await expectCode(bob.session.conversation("team").updateKeys(), "COMMIT_OUTCOME_UNKNOWN");
+    await alice.session.conversation("team").updateKeys();
+    server.nextFrom("bob", async () => {
+      await bob.session.receive(server.log("team"));
+      return { status: "success" };
+    });
+    await bob.joinsFromOutside("team");
+    await alice.reads("team");
+    await bob.says("team", "healed");
+    expect(await alice.hears("team")).toEqual(["healed"]);
   });
 
   it("and commits in it wait for the join in doubt", async () => {
@@ -451,4 +466,15 @@ it("messages that come before the answer are there afterwards, with deliver and 
   await dora.says("team", "thanks");
   const received = await dave.session.receive(server.log("team").slice(-3));
   expect(received.flatMap((one) => (one.type === "message" ? [text(one.plaintext)] : []))).toContain("hello dave");
+});
+
+it("a join in doubt can be given up", async () => {
+  const { server } = await openTeam();
+  const erin = await Person.comes("erin", server);
+  server.nextFrom("erin", breakDown);
+  await expectCode(erin.joinsFromOutside("team"), "COMMIT_OUTCOME_UNKNOWN");
+  await erin.session.conversation("team").wipe();
+  expect(await erin.session.unsettledCommits()).toEqual([]);
+  await erin.session.removeCredential(erin.credential);
+  await expectCode(erin.session.conversation("team").wipe(), "CONVERSATION_NOT_FOUND");
 });

@@ -141,16 +141,18 @@ describe("a proposal to remove alice herself", () => {
 
   it("leaves all that is pending to the others", async () => {
     const trio = await Trio.meets();
-    const { alice, frank, server, team } = trio;
+    const { alice, bob, frank, server, team } = trio;
     const sends = server.sends.length;
     await frank.proposesToRemove("alice");
-    await frank.proposesToRemove("bob");
+    await frank.proposesUpdate();
     await alice.reads("team");
     expect(await team.commitPendingProposals()).toMatchObject({ outcome: "already-applied", epoch: 1n, attempts: 0 });
     expect(server.sends).toHaveLength(sends);
-    await frank.commits();
+    await bob.reads("team");
+    await bob.session.conversation("team").commitPendingProposals();
     expect(await alice.reads("team")).toMatchObject([{ type: "commit", active: false }]);
-    expect(frank.sees()).toEqual(["frank"]);
+    await frank.hears();
+    expect(frank.sees()).toEqual(["bob", "frank"]);
   });
 
   it("is not carried out by a commit of hers that asks for something else", async () => {

@@ -1,5 +1,6 @@
+import { Credential } from "conclave-mls";
 import { expectCode } from "../support/expect.js";
-import { everybodyLeaves, Person } from "../support/people.js";
+import { everybodyLeaves, Person, suite } from "../support/people.js";
 import { breakDown, Server, type Whim } from "../support/server.js";
 
 afterEach(everybodyLeaves);
@@ -39,6 +40,19 @@ describe("a removal that lost", () => {
     await carol.joins();
     await carol.says("team", "still here");
     expect(await bob.hears("team")).toContain("still here");
+  });
+
+  it("does not throw out again who had another signature key when it was removed", async () => {
+    const { alice, carol, team, bob, bobs, first } = await scene();
+    first(async () => {
+      const credential = await carol.session.addCredential(Credential.basic("carol", { cipherSuite: suite }));
+      await carol.session.conversation("team").updateKeys({ credential });
+      await bob.reads("team");
+      await bobs.removeMembers(["carol"]);
+      await bobs.addMembers([await carol.keyPackage()]);
+    });
+    expect(await team.removeMembers(["carol"])).toMatchObject({ ...alreadyApplied, epoch: 4n });
+    expect(await alice.sees("team")).toEqual(["alice", "bob", "carol"]);
   });
 
   it("does not throw out who came back under the same name with another key", async () => {
@@ -189,4 +203,19 @@ describe("a commit that lost to one that removed its maker", () => {
     expect(settled).toEqual([["lost", ["carol"]]]);
     expect(await alice.session.settle()).toEqual([]);
   });
+});
+
+it("an addition that lost leaves out who came by another one and has another signature key by now", async () => {
+  const { alice, bobs, dave, erin, team, first } = await scene();
+  const invitees = [await dave.keyPackage(), await erin.keyPackage()];
+  const other = await dave.keyPackage();
+  first(async () => {
+    await bobs.addMembers([other]);
+    await dave.joins();
+    const credential = await dave.session.addCredential(Credential.basic("dave", { cipherSuite: suite }));
+    await dave.session.conversation("team").updateKeys({ credential });
+  });
+  const { outcome, change } = await team.addMembers(invitees);
+  expect([outcome, names(change.added)]).toEqual(["merged", ["erin"]]);
+  expect(await alice.sees("team")).toEqual(["alice", "bob", "carol", "dave", "erin"]);
 });

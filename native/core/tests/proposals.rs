@@ -281,3 +281,46 @@ fn when_no_proposal_makes_sense_a_commit_ends_them_all() {
     assert_eq!(alice.read(&[&hello]), ["hello"]);
     assert_eq!(frank.receive(&[&hello]), ["hello"]);
 }
+
+#[test]
+fn what_cannot_be_committed_takes_nothing_else_along() {
+    let mut bob = client("bob");
+    let (mut alice, mut frank) = team_with_frank(&mut bob);
+    let unknown = Extension::Unknown(0xF0F0, UnknownExtension(vec![1]));
+    let bad = Extensions::single(unknown).expect("it belongs there");
+    let mut proposals: Vec<_> = (0..60)
+        .map(|number| frank.propose_add(&Foreigner::of(&format!("guest {number}")).invitee()))
+        .collect();
+    proposals.insert(40, frank.propose(Propose::GroupContextExtensions(bad)));
+    let messages: Vec<&[u8]> = proposals.iter().map(Vec::as_slice).collect();
+    alice.receive(&messages);
+    assert_eq!(commit_pending(&mut alice).change.added.len(), 60);
+}
+
+#[test]
+fn nobody_opens_a_closed_conversation_by_a_proposal() {
+    let mut bob = client("bob");
+    let (mut alice, mut frank) = team_with_frank(&mut bob);
+    let open = Extension::Unknown(0xF1C0, UnknownExtension(vec![1]));
+    let context = Extensions::single(open).expect("it belongs there");
+    let proposal = frank.propose(Propose::GroupContextExtensions(context));
+    let told = alice.receive(&[&proposal]);
+    assert!(matches!(told[0], What::Rejected(Code::MessageInvalid, _)), "{told:?}");
+    let update = alice.commit(Request::Update);
+    assert_eq!(bob.read(&[&update.commit, &alice.send("hello")]), ["hello"]);
+}
+
+#[test]
+fn whom_nobody_else_could_remove_commits_without_that() {
+    let mut bob = client("bob");
+    let (mut alice, mut frank) = team_with_frank(&mut bob);
+    let proposals = [frank.propose(Propose::Remove(0)), frank.propose(Propose::Remove(1))];
+    for member in [&mut alice, &mut bob] {
+        member.receive(&[&proposals[0], &proposals[1]]);
+    }
+    let commit = commit_pending(&mut alice);
+    let removed: Vec<_> = commit.change.removed.iter().map(|member| &member.client_id).collect();
+    assert_eq!(removed, [b"bob".as_slice()]);
+    let hello = alice.send("hello");
+    assert_eq!(frank.receive(&[&commit.commit, &hello]), ["hello"]);
+}

@@ -145,7 +145,8 @@ impl Session {
             // The members would refuse it, and the delivery service cannot know: the conversation would stand still.
             return Err(Error::new(
                 Code::AlreadyMember,
-                "Somebody of this name is a member with another signature key. Ask a member to remove it first.",
+                "Somebody of this name is a member with another signature key. If it is this client, use the credential that it is known \
+                 by; else ask a member to remove it first.",
             ));
         }
         let added = vec![own];
@@ -254,7 +255,12 @@ impl Session {
         match self.find_row(&scope)?.map(|row| row.state) {
             Some(State::Member | State::Founding) => {
                 self.in_conversation(&staged.conversation_id, |conversation| {
-                    conversation.give_up_staged(receipt)?;
+                    // The leaf that it would have made is the one that the join took the place of: it was accepted.
+                    let pending = conversation.group.pending_commit();
+                    let leaf_key = pending.and_then(|commit| commit.update_path_leaf_node());
+                    let leaf_key = leaf_key.map(|leaf| encode(leaf.encryption_key())).transpose()?;
+                    let accepted = leaf_key.is_some_and(|leaf_key| former_leaf_keys.contains(&leaf_key));
+                    conversation.give_up_staged(accepted, receipt)?;
                     conversation.make_way()
                 })?;
             }

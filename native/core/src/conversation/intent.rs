@@ -111,7 +111,7 @@ impl Conversation<'_> {
             }),
             // Also when none of them fits: they end with the epoch, and until then nobody may send.
             Intent::PendingProposals => {
-                (self.group.has_pending_proposals() && !self.is_to_be_removed()).then(Work::default)
+                (self.group.has_pending_proposals() && !self.leaves_commit_to_others()).then(Work::default)
             }
         };
         Ok(work)
@@ -133,15 +133,16 @@ impl Conversation<'_> {
             if package.ciphersuite() != self.group.ciphersuite() {
                 return Err(mismatch("it is for another cipher suite than the conversation's"));
             }
-            let signature_key = package.leaf_node().signature_key();
-            let is_member = present
-                .iter()
-                .any(|member| member.signature_key == signature_key.as_slice());
+            let signature_key = package.leaf_node().signature_key().as_slice();
+            let namesake = present.iter().find(|member| member.client_id == client_id);
+            // With another key by now it is the same client all the same.
+            let has_changed = namesake.map_or(Ok(false), |member| self.has_borne(member, signature_key))?;
+            let is_member = has_changed || present.iter().any(|member| member.signature_key == signature_key);
             if is_member && !first {
                 continue;
             }
             if is_member
-                || present.iter().any(|member| member.client_id == client_id)
+                || namesake.is_some()
                 || added
                     .iter()
                     .any(|other| identity(other.leaf_node().credential()) == client_id)

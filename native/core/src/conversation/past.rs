@@ -64,12 +64,24 @@ impl Conversation<'_> {
         Ok(member_at(&self.group, leaf))
     }
 
-    /// Whether this member was removed in that epoch or later.
+    /// Whether this member was removed in that epoch or later, perhaps with another signature key than it had then.
     pub(crate) fn was_removed_since(&self, member: &Member, since: u64) -> Result<bool> {
-        Ok(self
-            .past_members()?
+        let same = |past: &Member| {
+            past.signature_key == member.signature_key
+                || (past.leaf_index == member.leaf_index && past.client_id == member.client_id)
+        };
+        let past = self.past_members()?;
+        Ok(past
             .iter()
-            .any(|past| past.removed && past.until >= since && past.member == *member))
+            .any(|past| past.removed && past.until >= since && same(&past.member)))
+    }
+
+    /// Whether this member has had that signature key before.
+    pub(crate) fn has_borne(&self, member: &Member, signature_key: &[u8]) -> Result<bool> {
+        let past = self.past_members()?;
+        Ok(past.iter().any(|past| {
+            !past.removed && past.member.leaf_index == member.leaf_index && past.member.signature_key == signature_key
+        }))
     }
 
     /// Forgets those who are gone for long enough.

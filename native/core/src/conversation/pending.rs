@@ -13,11 +13,22 @@ use crate::conversation::intent::Work;
 use crate::member::{identity, members};
 
 impl Conversation<'_> {
-    /// Whether another member has proposed to remove this client: whoever is to go leaves it to the others to commit that.
-    pub(crate) fn is_to_be_removed(&self) -> bool {
-        self.group
-            .pending_proposals()
-            .any(|queued| removed_by(queued) == Some(self.group.own_leaf_index()))
+    /// Whether somebody has proposed to remove this client, and there is somebody else to commit that. Whoever is to go leaves it to
+    /// the others; but not to the one who has proposed it, who may have gone silent, nor to those who are to go as well.
+    pub(crate) fn leaves_commit_to_others(&self) -> bool {
+        let own = self.group.own_leaf_index();
+        let mut no_help = HashSet::from([own]);
+        let mut is_to_go = false;
+        for queued in self.group.pending_proposals() {
+            let Some(leaf) = removed_by(queued) else { continue };
+            no_help.insert(leaf);
+            if let (true, Sender::Member(proposer)) = (leaf == own, queued.sender()) {
+                is_to_go = true;
+                no_help.insert(*proposer);
+            }
+        }
+        let mut others = members(&self.group).into_iter();
+        is_to_go && others.any(|member| !no_help.contains(&LeafNodeIndex::new(member.leaf_index)))
     }
 
     /// The pending proposals that fit into a commit of this work and to each other. What the

@@ -91,6 +91,12 @@ impl Conversation<'_> {
                 refused(changed_identity(&before, update.leaf_node())?)
             }
             (Proposal::ExternalInit(_), _) => refused("A member proposes what only who joins from outside can commit."),
+            (Proposal::GroupContextExtensions(change), _)
+                if allows(change.extensions().unknown(EXTERNAL_JOIN))
+                    != allows(self.group.extensions().unknown(EXTERNAL_JOIN)) =>
+            {
+                refused("A proposal changes who may join from outside, which is decided for good.")
+            }
             (Proposal::ReInit(_), _) => refused("The re-initialisation of a conversation is not supported."),
             _ => None,
         }

@@ -1,5 +1,6 @@
 //! Building and staging commits, and the moment one makes an epoch, or never will.
 
+use std::collections::HashSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use openmls::credentials::NewSignerBundle;
@@ -36,7 +37,7 @@ impl Conversation<'_> {
             },
         };
         let fitting = self.fitting(&work);
-        let built = match self.build(&work, &signers, &fitting) {
+        let built = match self.build(&work, &signers, &fitting.iter().cloned().collect()) {
             Err(_) if !fitting.is_empty() => {
                 let valid = self.valid_among(fitting, &work, &signers);
                 self.build(&work, &signers, &valid)
@@ -86,21 +87,28 @@ impl Conversation<'_> {
         &mut self,
         work: &Work,
         signers: &Signers,
-        proposals: &[ProposalRef],
+        proposals: &HashSet<ProposalRef>,
     ) -> std::result::Result<CommitMessageBundle, BuildError> {
         let provider = self.provider;
         let built = self.assemble(work, signers, proposals)?;
         Ok(provider.changing(Changes::Present, || built.stage_commit(provider))?)
     }
 
-    /// The proposals that can be committed together, the earlier ones rather than the later ones. Only for when not all can: it
-    /// tries them one by one.
-    fn valid_among(&mut self, proposals: Vec<ProposalRef>, work: &Work, signers: &Signers) -> Vec<ProposalRef> {
-        let mut valid = Vec::new();
-        for proposal in proposals {
-            valid.push(proposal);
-            if self.assemble(work, signers, &valid).is_err() {
-                valid.pop();
+    /// Most of the proposals that can be committed together. Only for when not all can: it tries parts of them, smaller and
+    /// smaller ones around what cannot, but not for ever; what is left out then can be proposed again.
+    fn valid_among(&mut self, proposals: Vec<ProposalRef>, work: &Work, signers: &Signers) -> HashSet<ProposalRef> {
+        const MOST_BUILDS: usize = 32;
+        let mut valid = HashSet::new();
+        let mut parts = vec![proposals];
+        for _ in 0..MOST_BUILDS {
+            let Some(mut part) = parts.pop() else { break };
+            let together = valid.iter().chain(&part).cloned().collect();
+            if self.assemble(work, signers, &together).is_ok() {
+                valid = together;
+            } else if part.len() > 1 {
+                let rest = part.split_off(part.len() / 2);
+                parts.push(rest);
+                parts.push(part);
             }
         }
         valid
@@ -111,7 +119,7 @@ impl Conversation<'_> {
         &mut self,
         work: &Work,
         signers: &Signers,
-        proposals: &[ProposalRef],
+        proposals: &HashSet<ProposalRef>,
     ) -> std::result::Result<CommitBuilder<'_, Complete>, BuildError> {
         let provider = self.provider;
         // Set also when empty: that of a failed attempt would be committed to.
@@ -185,17 +193,17 @@ impl Conversation<'_> {
         if let Some(staged) = self.staged()? {
             self.remember(&staged.commit_id, staged.epoch, Fate::Lost)?;
         }
-        self.give_up_staged(receipt)
+        self.give_up_staged(false, receipt)
     }
 
-    /// The staged commit, if any, is merged no more. What the server made of it is not known: its echo is one's own.
-    pub(crate) fn give_up_staged(&mut self, receipt: &mut Receipt) -> Result<()> {
+    /// The staged commit, if any, is merged here no more, whatever the server made of it. Its echo is one's own.
+    pub(crate) fn give_up_staged(&mut self, accepted: bool, receipt: &mut Receipt) -> Result<()> {
         if let Some(staged) = self.staged()? {
             self.forget_staged()?;
             receipt.settled.push(Settled {
                 conversation_id: self.row.id.clone(),
                 commit_id: staged.commit_id,
-                merged: false,
+                merged: accepted,
                 change: staged.change,
             });
         }

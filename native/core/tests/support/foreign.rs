@@ -51,6 +51,7 @@ impl Foreigner {
     /// A key package that says it can do what this package's clients can.
     pub fn key_package(&self) -> KeyPackage {
         let capabilities = Capabilities::builder()
+            .extensions(vec![ExtensionType::Unknown(0xF1C0)])
             .proposals(vec![ProposalType::SelfRemove])
             .build();
         KeyPackage::builder()
