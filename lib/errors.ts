@@ -36,7 +36,7 @@ export const errorCodes = {
     meaning:
       "An invitee is a member of the conversation already, or is named twice; or who joins from outside bears the name of a member with another signature key.",
     whatToDo:
-      "Leave this invitee out. To join anew after the loss of a keystore, ask a member to remove the old client first.",
+      "Leave this invitee out. To join from outside, use the credential that this client is known by; after the loss of a keystore, ask a member to remove the old client first.",
     retryable: false,
   },
   NOT_A_MEMBER: {
@@ -57,7 +57,7 @@ export const errorCodes = {
   CREDENTIAL_IN_USE: {
     meaning: "The credential is needed by a conversation, or by a commit that is not settled.",
     whatToDo:
-      "Give these conversations another one by `updateKeys({ credential })`, or leave them; call `settle()`; then remove it.",
+      "Give these conversations another one by `updateKeys({ credential })`, or `wipe()` them; call `settle()`; then remove it.",
     retryable: false,
   },
   CLIENT_MISMATCH: {
@@ -87,7 +87,8 @@ export const errorCodes = {
   },
   PENDING_PROPOSALS: {
     meaning: "A received proposal waits for a commit, and nothing may be encrypted before it (RFC 9420 section 12.4).",
-    whatToDo: "Call `commitPendingProposals()`, or receive another member's commit, then encrypt again.",
+    whatToDo:
+      "Call `commitPendingProposals()`, or receive another member's commit, then encrypt again. `updateKeys()` ends proposals in any case.",
     retryable: true,
   },
   MESSAGE_INVALID: {
@@ -108,8 +109,9 @@ export const errorCodes = {
   },
   WELCOME_OVERTAKEN: {
     meaning:
-      "The conversation is in the epoch that the Welcome leads to, or further: this client has joined from outside meanwhile, for example.",
-    whatToDo: "Discard the Welcome, nothing is lost.",
+      "This client has joined the conversation in the epoch that the Welcome leads to, or in a later one: from outside, for example.",
+    whatToDo:
+      "Discard the Welcome. If the others do not see this client, join from outside, or `wipe()` the conversation and ask to be invited again.",
     retryable: false,
   },
   GROUP_INFO_INVALID: {

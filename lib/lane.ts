@@ -31,6 +31,8 @@ export class Flight {
   sends = 0;
   /** The commit that took its epoch has removed this client: what was asked for ended with that membership. */
   removed = false;
+  /** A Welcome has brought this client in meanwhile. */
+  joined = false;
   #outcome: Outcome | undefined;
   readonly #settled: Deferred<Outcome> = deferred();
   readonly #merged: Deferred<void> = deferred();

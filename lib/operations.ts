@@ -80,7 +80,7 @@ export interface Operations {
   /**
    * Joins the conversation that this Welcome is for, and receives what has been waiting for it. A Welcome that comes again, after a
    * crash before it was acknowledged, answers the conversation as it is now, and does nothing. `WELCOME_INVALID`,
-   * `WELCOME_WITHOUT_KEY_PACKAGE`, and `WELCOME_OVERTAKEN` where this client is in that epoch or further, leave everything as it was.
+   * `WELCOME_WITHOUT_KEY_PACKAGE`, and `WELCOME_OVERTAKEN` where this client has joined in that epoch or a later one, leave everything as it was.
    * So does `CONVERSATION_EXISTS`, where it is not: receive the removal first, then join.
    */
   joinByWelcome(welcome: Bytes): Promise<Joined>;

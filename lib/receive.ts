@@ -60,6 +60,8 @@ export async function joinByWelcome(
       scope.state.events.emit("conversationChanged", { conversationId, epoch, change, active: true, cause: "joined" });
       forgetReading(scope.state, conversationId);
       announce(scope.state, released);
+      const flight = scope.state.lanes.find(conversationId)?.flight;
+      if (flight !== undefined) flight.joined = true;
       tellSettled(scope.state, settled);
       void warnWhenLow(scope.state);
     },

@@ -1,6 +1,7 @@
 import { backOff } from "./catch-up.js";
 import { MlsError, type MlsErrorCode } from "./errors.js";
 import type { Name } from "./id.js";
+import { warnWhenLow } from "./key-packages-low.js";
 import type { Flight, Lane, Outcome } from "./lane.js";
 import type { NativeDatabase, NativeMerged, NativeUnsettledCommit } from "./native-binding.js";
 import { applied } from "./receive.js";
@@ -153,6 +154,7 @@ class Sending {
       cause: founding === undefined ? kind.cause : "created",
     });
     applied(this.#state, { received, settled }, { byApplication: false });
+    if (kind.cause === "joined") void warnWhenLow(this.#state); // It may have taken the place of an invitation.
   }
 
   async #clear(reason: string): Promise<End> {

@@ -1,7 +1,7 @@
 /** A Welcome and an external commit for the same conversation: whichever leads further is the one that counts. */
 import { expectCode } from "../support/expect.js";
-import { everybodyLeaves, Person } from "../support/people.js";
-import { loseAnswer, Server } from "../support/server.js";
+import { bytes, everybodyLeaves, Person } from "../support/people.js";
+import { loseAnswer, sayAbort, Server } from "../support/server.js";
 
 afterEach(everybodyLeaves);
 
@@ -45,6 +45,73 @@ it("a Welcome to an epoch that this client is past leads nowhere, and says so", 
   await alice.reads("team");
   await dave.says("team", "here I am");
   expect(await alice.hears("team")).toEqual(["here I am"]);
+
+  await team.removeMembers(["dave"]);
+  await dave.reads("team");
+  await expectCode(dave.session.joinByWelcome(welcome!), "WELCOME_WITHOUT_KEY_PACKAGE");
+  expect(await dave.session.conversation("team").active()).toBe(false);
+});
+
+it("a Welcome to an epoch that this client was in comes from another history, and is kept for when that has won", async () => {
+  const { server, alice, dave, team } = await openTeam();
+  await team.addMembers([await dave.keyPackage()]);
+  await dave.joins();
+  const lie = () => ({ status: "success" }) as const;
+  server.nextFrom("dave", lie, lie, lie);
+  const daves = dave.session.conversation("team");
+  for (let epoch = 2; epoch < 5; epoch += 1) await daves.updateKeys();
+  await team.removeMembers(["dave"]);
+  await team.addMembers([await dave.keyPackage()]);
+  const [welcome] = server.takeWelcomes("dave");
+  await expectCode(dave.session.joinByWelcome(welcome!), "CONVERSATION_EXISTS");
+  await daves.wipe();
+  await dave.session.joinByWelcome(welcome!);
+  await dave.says("team", "back");
+  expect(await alice.hears("team")).toEqual(["back"]);
+});
+
+it("a Welcome that comes while an external commit is on its way is enough: no other one is sent", async () => {
+  const { server, alice, dave, team } = await openTeam();
+  let hello: Uint8Array;
+  server.nextFrom("dave", async () => {
+    await team.addMembers([await dave.keyPackage()]);
+    hello = await team.encrypt(bytes("welcome"));
+    await dave.joins();
+    return { status: "retry" };
+  });
+  await dave.joinsFromOutside("team");
+  expect(server.sends.filter(({ from }) => from === "dave")).toHaveLength(1);
+  expect(await dave.session.conversation("team").epoch()).toBe(await team.epoch());
+  expect(await dave.session.receive(hello!)).toMatchObject([{ type: "message", plaintext: bytes("welcome") }]);
+  expect(await alice.sees("team")).toEqual(["alice", "dave"]);
+});
+
+it.each([
+  ["nothing", false],
+  ["a former membership", true],
+])("what waits for a Welcome goes on waiting when a creation in place of %s is refused", async (_what, before) => {
+  const { server, alice, dave, team } = await openTeam();
+  if (before) {
+    await team.addMembers([await dave.keyPackage()]);
+    await dave.joins();
+    await team.removeMembers(["dave"]);
+    await dave.reads("team");
+  }
+  await team.addMembers([await dave.keyPackage()]);
+  const [welcome] = server.takeWelcomes("dave");
+  const hello = await team.encrypt(bytes("hello"));
+  await team.updateKeys();
+  const early = await dave.session.receive([hello, server.log("team").at(-1)!]);
+  expect(early).toMatchObject([{ for: "welcome" }, { for: "welcome" }]);
+  server.nextFrom("dave", sayAbort);
+  const members = [await alice.keyPackage()];
+  await expectCode(
+    dave.session.createConversation("team", { credential: dave.credential, members }),
+    "COMMIT_REJECTED",
+  );
+  const { received, conversation } = await dave.session.joinByWelcome(welcome!);
+  expect(received.map(({ type }) => type)).toEqual(["message", "commit"]);
+  expect(await conversation.epochAuthenticator()).toEqual(await team.epochAuthenticator());
 });
 
 it("a Welcome to a later epoch has to wait until the removal before it is received", async () => {

@@ -1,4 +1,4 @@
-import type { Session } from "conclave-mls";
+import { type Bytes, MlsError, type Session } from "conclave-mls";
 import type { DeliveryService } from "conclave-mls/delivery-service";
 import { messageIdOf } from "./message-list.js";
 
@@ -30,9 +30,18 @@ export async function readWhatArrives(
       const welcome = messages.find(
         (bytes) => received.type === "welcome" && messageIdOf(bytes) === received.messageId,
       );
-      if (welcome !== undefined) await session.joinByWelcome(welcome);
+      if (welcome !== undefined) await joinBy(welcome, session);
     }
     await service.acknowledge(session.clientId, after);
     onProgress();
+  }
+}
+
+async function joinBy(welcome: Bytes, session: Session): Promise<void> {
+  try {
+    await session.joinByWelcome(welcome);
+  } catch (error) {
+    // Killed before it could acknowledge, it gets once more also what came after: the removal that ended what this began.
+    if (!MlsError.is(error, "WELCOME_WITHOUT_KEY_PACKAGE")) throw error;
   }
 }

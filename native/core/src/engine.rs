@@ -110,7 +110,7 @@ impl Engine {
             .map_err(|cause| Error::internal("no thread could be started").caused_by(cause))
     }
 
-    /// Queues a step. `done` is called on the engine's thread once what the step did is stored (inside a transaction: done), or
+    /// Queues a step. `done` is called on the engine's thread, or after the end on this one, once what the step did is stored (inside a transaction: done), or
     /// with the reason why nothing of it was.
     pub fn step<R: Send + 'static>(
         &self,

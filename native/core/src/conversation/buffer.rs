@@ -198,12 +198,19 @@ impl Conversation<'_> {
     /// This client was removed: forgets what waited for the epochs it was in, telling that it was lost. What is later waits for a
     /// Welcome, which may have been overtaken.
     pub(crate) fn evict_closed(&self, receipt: &mut Receipt) -> Result<()> {
+        for ticket in tickets(self.provider, &self.scope)? {
+            if ticket.epoch <= self.row.last + 1 {
+                let entry = entry_of(self.provider, &self.scope, &ticket)?;
+                evict(self.provider, &self.scope, &ticket, entry.conversation_id, receipt);
+            }
+        }
+        self.let_wait_for_welcome()
+    }
+
+    /// Whatever waits, waits for a Welcome from now on.
+    pub(crate) fn let_wait_for_welcome(&self) -> Result<()> {
         for mut ticket in tickets(self.provider, &self.scope)? {
             let entry = entry_of(self.provider, &self.scope, &ticket)?;
-            if ticket.epoch <= self.row.last + 1 {
-                evict(self.provider, &self.scope, &ticket, entry.conversation_id, receipt);
-                continue;
-            }
             self.provider
                 .rows()
                 .delete(Entity::Buffered, &self.scope, &ticket.key());

@@ -239,13 +239,7 @@ impl Session {
                 return Ok(false);
             };
             if conversation.row.state == State::Founding {
-                let replaced = conversation.row.replaced.take();
-                conversation.erase()?;
-                if let Some(row) = replaced {
-                    conversation
-                        .provider
-                        .write(Entity::Conversation, &conversation.scope, &[], &row)?;
-                }
+                conversation.undo_founding()?;
                 return Ok(true);
             }
             conversation

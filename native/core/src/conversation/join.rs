@@ -1,10 +1,7 @@
 //! Joining by a Welcome (RFC 9420 section 12.4.3.1).
 
-use openmls::group::GroupContext;
 use openmls::prelude::{MlsMessageBodyIn, MlsMessageIn, StagedWelcome, Welcome, WelcomeError};
 use openmls::schedule::psk::Psk;
-use openmls_traits::OpenMlsProvider;
-use openmls_traits::storage::StorageProvider as _;
 use tls_codec::DeserializeBytes;
 
 use crate::codec::decode;
@@ -15,7 +12,7 @@ use crate::conversation::{ConversationRow, Invitation, State, join_config, scope
 use crate::error::{Code, Error, Result};
 use crate::id::check_id;
 use crate::key_package::KeyPackageRow;
-use crate::keystore::Entity;
+use crate::keystore::{Entity, Savepoint};
 use crate::limits::MAX_MESSAGE;
 use crate::member::{Member, members};
 use crate::session::Session;
@@ -42,13 +39,14 @@ pub struct Joined {
 }
 
 impl Session {
-    /// Joins the conversation of a Welcome. The key package it used is gone with success, and stays with failure. A Welcome that
+    /// Joins the conversation of a Welcome. The key package it used is gone with success, and stays with failure, unless the Welcome
+    /// was overtaken. A Welcome that
     /// this client has joined by before, and is a member by, answers the conversation as it is now.
     pub fn join_by_welcome(&mut self, bytes: &[u8]) -> Result<Joined> {
         let welcome = read_welcome(bytes)?;
         let message_id = message_id(bytes);
         let savepoint = self.provider.rows().savepoint();
-        match self.join(welcome, message_id) {
+        match self.join(welcome, message_id, savepoint) {
             Err(error) if [Code::WelcomeWithoutKeyPackage, Code::ConversationExists].contains(&error.code()) => {
                 self.provider.rows().rollback_to(savepoint);
                 self.joined_by(&message_id)?.ok_or(error)
@@ -57,13 +55,12 @@ impl Session {
         }
     }
 
-    fn join(&mut self, welcome: Welcome, message_id: MessageId) -> Result<Joined> {
+    fn join(&mut self, welcome: Welcome, message_id: MessageId, savepoint: Savepoint) -> Result<Joined> {
         let (reference, row) = self.key_package_of(&welcome)?;
         let builder = StagedWelcome::build_from_welcome(&self.provider, &join_config(), welcome).map_err(refused)?;
         let processed = builder.processed_welcome();
         let info = processed.unverified_group_info();
-        let (group_id, epoch) = (info.group_id().clone(), info.epoch().as_u64());
-        let conversation_id = group_id.as_slice().to_vec();
+        let (conversation_id, epoch) = (info.group_id().as_slice().to_vec(), info.epoch().as_u64());
         check_id("conversation id of the Welcome", &conversation_id)?;
         if processed
             .psks()
@@ -78,9 +75,16 @@ impl Session {
         if invitation.is_some_and(|invitation| invitation.message_id == message_id) {
             return Err(without_key_package());
         }
-        let present: Option<GroupContext> = self.provider.storage().group_context(&group_id)?;
-        if present.is_some_and(|present| present.epoch().as_u64() >= epoch) {
-            return Err(overtaken());
+        if let Some(present) = self.find_row(&scope)?.filter(|row| row.state == State::Member) {
+            // One to an epoch in which this client was a member comes from another history, or precedes the removal.
+            if epoch <= present.joined {
+                if !row.last_resort {
+                    // Stored whatever becomes of the step: it would bring back a membership that is over, once this one is, too.
+                    self.provider.rows().delete(Entity::KeyPackage, &[], &reference);
+                    self.store_now(savepoint)?;
+                }
+                return Err(overtaken());
+            }
         }
         self.free_scope(&scope)?;
         // Leaves keep the lifetime of the key package they came from until their first update. That one has run out since says
@@ -190,13 +194,15 @@ fn invalid(what: &str) -> Error {
 fn overtaken() -> Error {
     Error::new(
         Code::WelcomeOvertaken,
-        "The conversation is in the epoch that the Welcome leads to, or further. Discard the Welcome, nothing is lost.",
+        "This client has joined the conversation in the epoch that the Welcome leads to, or in a later one. Discard the \
+         Welcome. If the others do not see you, join from outside, or wipe the conversation and ask to be invited again.",
     )
 }
 
 fn without_key_package() -> Error {
     Error::new(
         Code::WelcomeWithoutKeyPackage,
-        "No key package that this Welcome is for is in the keystore: it was used before, or belongs to another client.          Publish new key packages and ask to be invited again.",
+        "No key package that this Welcome is for is in the keystore: it was used before, or belongs to another client. \
+         Publish new key packages and ask to be invited again.",
     )
 }
