@@ -69,9 +69,8 @@ async function settleMembersCommit(state: SessionState, lane: Lane, conversation
     await settleEarlier(state, lane, conversation, open, elsewhere ? { ...budget, attempts: 1 } : budget);
   } catch (error) {
     // Contradicted by the server, it is settled, and the conversation one to be healed.
-    const harmless =
-      MlsError.is(error, "STATE_DIVERGED") || (elsewhere && !MlsError.is(error, "ABORTED", "SESSION_CLOSED"));
-    if (!harmless) throw error;
+    if (MlsError.is(error, "STATE_DIVERGED")) return;
+    if (!elsewhere || !MlsError.is(error, "COMMIT_OUTCOME_UNKNOWN", "RETRY_EXHAUSTED", "INTERNAL_ERROR")) throw error;
   } finally {
     lane.flight = undefined;
   }

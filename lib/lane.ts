@@ -31,7 +31,7 @@ export class Flight {
   sends = 0;
   /** The commit that took its epoch has removed this client: what was asked for ended with that membership. */
   removed = false;
-  /** A Welcome has brought this client in meanwhile. */
+  /** For an external commit: a Welcome to a later epoch has brought this client in meanwhile. */
   joined = false;
   #outcome: Outcome | undefined;
   readonly #settled: Deferred<Outcome> = deferred();

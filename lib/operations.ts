@@ -79,9 +79,9 @@ export interface Operations {
   ): Promise<MlsConversation>;
   /**
    * Joins the conversation that this Welcome is for, and receives what has been waiting for it. A Welcome that comes again, after a
-   * crash before it was acknowledged, answers the conversation as it is now, and does nothing. `WELCOME_INVALID`,
-   * `WELCOME_WITHOUT_KEY_PACKAGE`, and `WELCOME_OVERTAKEN` where this client has joined in that epoch or a later one, leave everything as it was.
-   * So does `CONVERSATION_EXISTS`, where it is not: receive the removal first, then join.
+   * crash before it was acknowledged, answers the conversation as it is now, and does nothing. `WELCOME_INVALID` and
+   * `WELCOME_WITHOUT_KEY_PACKAGE` leave everything as it was. So does `CONVERSATION_EXISTS`: receive the removal first, then join.
+   * `WELCOME_OVERTAKEN`, where this client has joined in that epoch or a later one, uses up the key package.
    */
   joinByWelcome(welcome: Bytes): Promise<Joined>;
   /**

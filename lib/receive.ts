@@ -61,7 +61,7 @@ export async function joinByWelcome(
       forgetReading(scope.state, conversationId);
       announce(scope.state, released);
       const flight = scope.state.lanes.find(conversationId)?.flight;
-      if (flight !== undefined) flight.joined = true;
+      if (flight !== undefined && epoch > flight.staged.epoch) flight.joined = true;
       tellSettled(scope.state, settled);
       void warnWhenLow(scope.state);
     },
@@ -98,7 +98,11 @@ function announce(state: SessionState, received: readonly NativeReceived[]): voi
     if (type !== "commit" || conversationId === undefined || epoch === undefined || change === undefined) continue;
     const flight = state.lanes.find(conversationId)?.flight;
     const founding = flight?.staged.commitId === messageId ? flight.founding : undefined;
-    if (flight !== undefined && active === false) flight.removed = true;
+    if (flight !== undefined && active === false) {
+      flight.removed = true;
+      flight.joined = false;
+    }
+    if (own === true && sender === undefined) void warnWhenLow(state); // Joined, perhaps in place of an invitation.
     state.events.emit("conversationChanged", {
       conversationId,
       epoch: epoch + 1n,

@@ -136,6 +136,7 @@ class Sending {
       if (this.#flight.outcome() === "merged") return "merged";
       if (this.#flight.outcome() !== "lost") throw error;
     }
+    if (this.#flight.joined) return "lost";
     return this.#error(
       "STATE_DIVERGED",
       "The delivery service accepted this commit after it had handed out another one of the same epoch: members may have parted. Create the conversation anew.",
@@ -160,6 +161,7 @@ class Sending {
   async #clear(reason: string): Promise<End> {
     await this.#step((native, id) => this.#flight.kind.clear(native, id, this.#flight.staged.commitId));
     if (this.#flight.outcome() === "merged") return "merged"; // Its own echo was first, and proves more than the answer.
+    if (this.#flight.joined) return "lost";
     return this.#error("COMMIT_REJECTED", `The delivery service refused the commit for good: ${printable(reason)}`);
   }
 
@@ -198,17 +200,19 @@ class Sending {
   async #leaveOpen(why: "unknown" | "exhausted", cause: unknown, error?: MlsError): Promise<End> {
     const open = await this.#markOpen(why);
     if (this.#flight.outcome() !== undefined) return this.#flight.outcome();
+    if (open === null) return this.#wiped();
     this.#lane.flight = undefined; // From here on nobody waits: what becomes of it is told by commitSettled.
     if (open !== undefined && this.#flight.fresh) this.#state.events.emit("commitUnsettled", unsettledCommitOf(open));
     return error ?? this.#error(OPEN[why].code, OPEN[why].message, cause);
   }
 
-  async #markOpen(why: "unknown" | "exhausted"): Promise<NativeUnsettledCommit | undefined> {
+  /** Null when it is not there any more; undefined when that cannot be asked. */
+  async #markOpen(why: "unknown" | "exhausted"): Promise<NativeUnsettledCommit | null | undefined> {
     const { commitId } = this.#flight.staged;
     try {
       await this.#step((native, id) => native.markUnsettled(id, commitId, why));
       const open = await this.#state.direct.step((native) => native.unsettledCommits());
-      return open.find((one) => one.commitId === commitId);
+      return open.find((one) => one.commitId === commitId) ?? null;
     } catch {
       // Staged and durable it is in any case, and will be found after a restart; the caller gets the error that matters.
       this.#state.refuseWhenClosed();

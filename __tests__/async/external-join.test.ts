@@ -379,6 +379,7 @@ describe("a join ends early", () => {
     ["accepted", (sent: Sent, server: Server) => server.take(sent)],
     ["told to retry", sayRetry],
     ["accepted and told to retry", (sent: Sent, server: Server) => (server.take(sent), sayRetry(sent, server))],
+    ["never answered", breakDown],
   ])("when the conversation is wiped and the commit is %s", async (_answer, whim) => {
     const { server, alice, bob } = await openTeam();
     server.next(async (sent) => {
@@ -477,4 +478,17 @@ it("a join in doubt can be given up", async () => {
   expect(await erin.session.unsettledCommits()).toEqual([]);
   await erin.session.removeCredential(erin.credential);
   await expectCode(erin.session.conversation("team").wipe(), "CONVERSATION_NOT_FOUND");
+});
+
+it("a conversation that is wiped while its open commit is settled before a join stays away", async () => {
+  const { server, alice, bob } = await openTeam();
+  server.nextFrom("bob", breakDown);
+  await expectCode(bob.session.conversation("team").updateKeys(), "COMMIT_OUTCOME_UNKNOWN");
+  await alice.session.conversation("team").updateKeys();
+  server.nextFrom("bob", async () => {
+    await bob.session.conversation("team").wipe();
+    return { status: "retry" };
+  });
+  await expectCode(bob.joinsFromOutside("team"), "CONVERSATION_NOT_FOUND");
+  expect(await bob.session.conversations()).toEqual([]);
 });

@@ -86,6 +86,44 @@ it("a Welcome that comes while an external commit is on its way is enough: no ot
   expect(await alice.sees("team")).toEqual(["alice", "dave"]);
 });
 
+it.each([true, false])("an old Welcome is not enough; its removal read as well: %s", async (removalRead) => {
+  const { server, alice, dave, team } = await openTeam();
+  await team.addMembers([await dave.keyPackage()]);
+  await team.removeMembers(["dave"]);
+  const removal = server.log("team").at(-1)!;
+  server.nextFrom("dave", async () => {
+    await team.updateKeys();
+    await dave.joins();
+    if (removalRead) await dave.session.receive(removal);
+    return { status: "retry" };
+  });
+  const conversation = await dave.joinsFromOutside("team");
+  await alice.reads("team");
+  expect(await alice.sees("team")).toEqual(["alice", "dave"]);
+  expect(await conversation.epochAuthenticator()).toEqual(await team.epochAuthenticator());
+});
+
+it("a Welcome while an external commit is on its way is enough, whatever the server answers then", async () => {
+  const { server, alice, dave, team } = await openTeam();
+  server.nextFrom("dave", async () => {
+    await team.addMembers([await dave.keyPackage()]);
+    await dave.joins();
+    return { status: "abort", reason: "a member already" };
+  });
+  await dave.joinsFromOutside("team");
+  server.nextFrom("dave", async (sent) => {
+    const answer = server.take(sent);
+    await alice.reads("team");
+    await team.removeMembers(["dave"]);
+    await team.addMembers([await dave.keyPackage()]);
+    await dave.session.receive(server.log("team").slice(-3));
+    await dave.joins();
+    return answer;
+  });
+  await dave.joinsFromOutside("team");
+  expect(await dave.session.conversation("team").epochAuthenticator()).toEqual(await team.epochAuthenticator());
+});
+
 it.each([
   ["nothing", false],
   ["a former membership", true],

@@ -7,7 +7,7 @@ use conclave_core::conversation::received::{Ignored, WaitingFor, What};
 use conclave_core::credential::Credential;
 use conclave_core::error::Code;
 use openmls::group::Propose;
-use openmls::prelude::{Extension, Extensions, LeafNodeParameters, UnknownExtension};
+use openmls::prelude::{Extension, Extensions, ExternalSender, LeafNodeParameters, UnknownExtension};
 use openmls::schedule::PreSharedKeyId;
 use support::foreign::Foreigner;
 use support::{Client, TEAM, client, team};
@@ -303,9 +303,16 @@ fn nobody_opens_a_closed_conversation_by_a_proposal() {
     let (mut alice, mut frank) = team_with_frank(&mut bob);
     let open = Extension::Unknown(0xF1C0, UnknownExtension(vec![1]));
     let context = Extensions::single(open).expect("it belongs there");
-    let proposal = frank.propose(Propose::GroupContextExtensions(context));
-    let told = alice.receive(&[&proposal]);
-    assert!(matches!(told[0], What::Rejected(Code::MessageInvalid, _)), "{told:?}");
+    let sender = ExternalSender::new(
+        frank.credential.signature_key.clone(),
+        frank.credential.credential.clone(),
+    );
+    let senders = Extensions::single(Extension::ExternalSenders(vec![sender])).expect("it belongs there");
+    for context in [context, senders] {
+        let proposal = frank.propose(Propose::GroupContextExtensions(context));
+        let told = alice.receive(&[&proposal]);
+        assert!(matches!(told[0], What::Rejected(Code::MessageInvalid, _)), "{told:?}");
+    }
     let update = alice.commit(Request::Update);
     assert_eq!(bob.read(&[&update.commit, &alice.send("hello")]), ["hello"]);
 }

@@ -80,7 +80,7 @@ impl Conversation<'_> {
     pub(crate) fn has_borne(&self, member: &Member, signature_key: &[u8]) -> Result<bool> {
         let past = self.past_members()?;
         Ok(past.iter().any(|past| {
-            !past.removed && past.member.leaf_index == member.leaf_index && past.member.signature_key == signature_key
+            !past.removed && past.member.client_id == member.client_id && past.member.signature_key == signature_key
         }))
     }
 

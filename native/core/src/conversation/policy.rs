@@ -92,10 +92,12 @@ impl Conversation<'_> {
             }
             (Proposal::ExternalInit(_), _) => refused("A member proposes what only who joins from outside can commit."),
             (Proposal::GroupContextExtensions(change), _)
-                if allows(change.extensions().unknown(EXTERNAL_JOIN))
-                    != allows(self.group.extensions().unknown(EXTERNAL_JOIN)) =>
+                if change.extensions().unknown(EXTERNAL_JOIN) != self.group.extensions().unknown(EXTERNAL_JOIN) =>
             {
                 refused("A proposal changes who may join from outside, which is decided for good.")
+            }
+            (Proposal::GroupContextExtensions(change), _) if change.extensions().external_senders().is_some() => {
+                refused("A proposal lets somebody propose from outside, which is not supported.")
             }
             (Proposal::ReInit(_), _) => refused("The re-initialisation of a conversation is not supported."),
             _ => None,

@@ -57,8 +57,10 @@ impl Conversation<'_> {
                     aad,
                 }))
             }
-            ProcessedMessageContent::ProposalMessage(proposal) => self.apply_proposal(framed, *proposal, &sender),
-            ProcessedMessageContent::ExternalJoinProposalMessage(_) => {
+            ProcessedMessageContent::ProposalMessage(proposal) if matches!(sender, Sender::Member(_)) => {
+                self.apply_proposal(framed, *proposal, &sender)
+            }
+            ProcessedMessageContent::ProposalMessage(_) | ProcessedMessageContent::ExternalJoinProposalMessage(_) => {
                 let reason = "A proposal came from outside the conversation, which does not accept such.";
                 Ok(Verdict::Refused(Code::MessageInvalid, reason))
             }

@@ -14,8 +14,7 @@ impl Session {
         check_id("conversation id", id)?;
         let scope = scope_of(id)?;
         if self.find_row(&scope)?.is_none() && self.pending_join(&scope)?.is_some() {
-            self.provider.rows().delete(Entity::PendingJoin, &scope, &[]);
-            return Ok(());
+            return self.provider.rows().delete_scope(&scope, &[Entity::Generations]);
         }
         let (scope, row) = self.conversation_row(id)?;
         if row.state == State::Removed {
