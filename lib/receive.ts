@@ -61,7 +61,7 @@ export async function joinByWelcome(
       forgetReading(scope.state, conversationId);
       announce(scope.state, released);
       const flight = scope.state.lanes.find(conversationId)?.flight;
-      if (flight !== undefined && epoch > flight.staged.epoch) flight.joined = true;
+      if (flight?.kind.cause === "joined" && epoch > flight.staged.epoch) flight.joined = true;
       tellSettled(scope.state, settled);
       void warnWhenLow(scope.state);
     },
@@ -102,13 +102,14 @@ function announce(state: SessionState, received: readonly NativeReceived[]): voi
       flight.removed = true;
       flight.joined = false;
     }
-    if (own === true && sender === undefined) void warnWhenLow(state); // Joined, perhaps in place of an invitation.
+    const byItself = own !== true ? "received" : sender === undefined ? "joined" : "own";
+    if (byItself === "joined") void warnWhenLow(state); // Perhaps in place of an invitation.
     state.events.emit("conversationChanged", {
       conversationId,
       epoch: epoch + 1n,
       change: founding ?? changeOf(change),
       active: active === true,
-      cause: founding !== undefined ? "created" : own !== true ? "received" : sender === undefined ? "joined" : "own",
+      cause: founding !== undefined ? "created" : byItself,
     });
   }
 }

@@ -151,4 +151,18 @@ describe.each(ofMembers)("$name", (kind) => {
       expect(await story.alice.session.unsettledCommits()).toEqual([]);
     },
   );
+
+  it("the same where alice was invited again before the answer came", async () => {
+    const story = await Story.begin(kind);
+    story.next(async (_sent, server) => {
+      const bobs = story.bob.session.conversation("team");
+      await bobs.removeMembers(["alice"]);
+      await story.alice.reads("team");
+      await bobs.addMembers([await story.alice.keyPackage()]);
+      for (const welcome of server.takeWelcomes("alice")) await story.alice.session.joinByWelcome(welcome);
+      return success;
+    });
+    await expectCode(story.commit(), "STATE_DIVERGED");
+    expect(await story.team.active()).toBe(true);
+  });
 });
