@@ -40,8 +40,7 @@ pub struct Joined {
 
 impl Session {
     /// Joins the conversation of a Welcome. The key package it used is gone with success, and stays with failure, unless the Welcome
-    /// was overtaken. A Welcome that
-    /// this client has joined by before, and is a member by, answers the conversation as it is now.
+    /// was overtaken. A Welcome that this client has joined by before, and is a member by, answers the conversation as it is now.
     pub fn join_by_welcome(&mut self, bytes: &[u8]) -> Result<Joined> {
         let welcome = read_welcome(bytes)?;
         let message_id = message_id(bytes);
@@ -70,14 +69,14 @@ impl Session {
             return Err(invalid("It continues another conversation, which is not supported"));
         }
         let scope = scope_of(&conversation_id)?;
-        // By a last-resort key package it could be joined once more, as it was then.
-        let invitation = self.find_row(&scope)?.and_then(|row| row.welcome);
-        if invitation.is_some_and(|invitation| invitation.message_id == message_id) {
-            return Err(without_key_package());
-        }
-        if let Some(present) = self.find_row(&scope)?.filter(|row| row.state == State::Member) {
-            // One to an epoch in which this client was a member comes from another history, or precedes the removal.
-            if epoch <= present.joined {
+        if let Some(present) = self.find_row(&scope)? {
+            // By a last-resort key package it could be joined once more, as it was then.
+            let invitation = present.welcome.as_ref();
+            if invitation.is_some_and(|invitation| invitation.message_id == message_id) {
+                return Err(without_key_package());
+            }
+            // One to a later epoch, in which this client was a member, comes from another history.
+            if present.state == State::Member && epoch <= present.joined {
                 if !row.last_resort {
                     // Stored whatever becomes of the step: it would bring back a membership that is over, once this one is, too.
                     self.provider.rows().delete(Entity::KeyPackage, &[], &reference);

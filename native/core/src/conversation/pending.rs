@@ -31,9 +31,8 @@ impl Conversation<'_> {
         is_to_go && others.any(|member| !no_help.contains(&LeafNodeIndex::new(member.leaf_index)))
     }
 
-    /// The pending proposals that fit into a commit of this work and to each other. What the
-    /// commit itself does is not done twice, nobody removes itself by its own commit, and a client is no member
-    /// twice.
+    /// The pending proposals that fit into a commit of this work and to each other. What the commit itself does is not done twice,
+    /// nobody removes itself by its own commit, and a client is no member twice.
     pub(crate) fn fitting(&self, work: &Work) -> Vec<ProposalRef> {
         let mut gone: HashSet<LeafNodeIndex> = work.removes.iter().copied().collect();
         let mut fitting = Vec::new();
