@@ -4,6 +4,7 @@ import { kinds, Story } from "../support/commits.js";
 import { expectCode } from "../support/expect.js";
 import { bytes, everybodyLeaves, Person } from "../support/people.js";
 import { breakDown, sayAbort, Server, type Whim } from "../support/server.js";
+import { aliceAndBob } from "../support/teams.js";
 
 afterEach(everybodyLeaves);
 
@@ -93,15 +94,6 @@ describe.each(kinds)("while $name is on its way", (kind) => {
       await story.endsWell();
     });
 });
-
-/** Alice and bob in a conversation. */
-async function aliceAndBob() {
-  const server = new Server();
-  const alice = await Person.comes("alice", server);
-  const bob = await Person.comes("bob", server);
-  const team = await alice.creates("team", bob);
-  return { server, alice, bob, team };
-}
 
 describe("commits of one conversation", () => {
   it("go one after the other, in the order of the calls", async () => {

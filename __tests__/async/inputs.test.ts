@@ -4,17 +4,9 @@ import { MessageChannel } from "node:worker_threads";
 import { Credential, DatabaseKey, MlsError } from "conclave-mls";
 import { expectCode } from "../support/expect.js";
 import { bytes, everybodyLeaves, Person } from "../support/people.js";
-import { Server } from "../support/server.js";
+import { aliceAndBob } from "../support/teams.js";
 
 afterEach(everybodyLeaves);
-
-async function aliceAndBob() {
-  const server = new Server();
-  const alice = await Person.comes("alice", server);
-  const bob = await Person.comes("bob", server);
-  const team = await alice.creates("team", bob);
-  return { server, alice, bob, team };
-}
 
 /** What the owner of the memory may do with it as soon as the call has returned. */
 const misdeeds: [string, (input: Uint8Array) => void][] = [

@@ -4,19 +4,12 @@ import { expectCode } from "../support/expect.js";
 import { cleanUp, freshPath } from "../support/files.js";
 import { bytes, everybodyLeaves, Person, text } from "../support/people.js";
 import { Server } from "../support/server.js";
+import { aliceAndBob } from "../support/teams.js";
 
 afterEach(everybodyLeaves);
 afterEach(cleanUp);
 
 const numbers = (count: number): string[] => Array.from({ length: count }, (_, place) => String(place));
-
-async function aliceAndBob() {
-  const server = new Server();
-  const alice = await Person.comes("alice", server);
-  const bob = await Person.comes("bob", server);
-  const team = await alice.creates("team", bob);
-  return { server, alice, bob, team };
-}
 
 it("500 messages encrypted at once decrypt in call order", async () => {
   const { server, bob, team } = await aliceAndBob();
