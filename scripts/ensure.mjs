@@ -1,6 +1,7 @@
 /**
- * Makes a checkout ready to run: npm packages, the native addon, the compiled TypeScript. Runs before `npm test`, `npm run demo`
- * and `npm run check`; does only what is missing, says so, and is silent and quick when nothing is. Needs no package itself.
+ * Makes a checkout ready to run: npm packages, OpenMLS with our edits, the native addon, the compiled TypeScript. Runs before
+ * `npm test`, `npm run demo` and `npm run check`; does only what is missing, says so, and is silent and quick when nothing is.
+ * Needs no package itself.
  *
  * What is there is judged by content: lock file against what is installed, sources against the fingerprint that the last
  * finished build left in .stamps/. An interrupted build leaves none, so the next run does it again.
@@ -13,11 +14,12 @@ if (Number.parseInt(process.versions.node) < 20) {
 }
 
 const { packages } = await import("./ensure/packages.mjs");
+const { engine } = await import("./ensure/engine.mjs");
 const { addon } = await import("./ensure/addon.mjs");
 const { compiled } = await import("./ensure/compiled.mjs");
 const { withLock } = await import("./ensure/lock.mjs");
 
-const steps = [packages, addon, compiled];
+const steps = [packages, engine, addon, compiled];
 try {
   if (!steps.every((step) => step.isCurrent())) await withLock(makeWhatIsMissing);
 } catch (error) {

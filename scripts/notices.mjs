@@ -15,9 +15,9 @@ import { writeOrCheck } from "./generated.mjs";
 const TARGETS = ["x86_64-unknown-linux-gnu"];
 const APACHE = "Apache License, Version 2.0: the text is in LICENSE-APACHE beside this file.";
 
-const cargoPackages = JSON.parse(
+const { packages: cargoPackages, workspace_members: ours } = JSON.parse(
   cargo("metadata", "--format-version", "1", ...TARGETS.flatMap((target) => ["--filter-platform", target])),
-).packages;
+);
 const works = [...linkedCrates(), ...linkedLibraries(), ...npmPackages()];
 writeOrCheck("THIRD-PARTY-NOTICES", notices(works), "scripts/notices.mjs");
 
@@ -44,9 +44,14 @@ function linkedCrates() {
       .map((line) => line.split(" ", 2).join(" ")),
   );
   return cargoPackages
-    .filter((found) => found.source !== null) // Null: a crate of ours.
+    .filter((found) => !ours.includes(found.id))
     .filter((found) => ids.includes(`${found.name} v${found.version}`))
-    .map((found) => describe({ ...found, source: found.repository, folder: dirname(found.manifest_path) }));
+    .map((found) => describe({ ...found, source: addressOf(found), folder: dirname(found.manifest_path) }));
+}
+
+/** A crate that is no crate of ours and yet from no registry is carried with edits: native/engine/. */
+function addressOf({ repository, source }) {
+  return source === null ? `${repository}, changed by the authors of this package` : repository;
 }
 
 /** What the crates bring that is not theirs. */

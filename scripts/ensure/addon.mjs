@@ -2,6 +2,7 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync } from "n
 import { dirname } from "node:path";
 import { fingerprint, inRoot, stamp } from "./files.mjs";
 import { answerOf, isInstalled, run } from "./run.mjs";
+import { missingRust } from "./rust.mjs";
 
 const platform = `${process.platform}-${process.arch}`;
 const product = `prebuilds/${platform}/${fileName()}`;
@@ -62,13 +63,6 @@ function renewTypes(generated) {
   if (existsSync(target) && readFileSync(target).equals(readFileSync(inRoot(generated)))) return;
   copyFileSync(inRoot(generated), target);
   console.log("addon       lib/native-binding.d.ts is renewed: it belongs into the same commit as the Rust change");
-}
-
-function missingRust() {
-  const [, major, minor] = /^cargo (\d+)\.(\d+)/.exec(answerOf("cargo", "--version") ?? "") ?? [];
-  if (major === undefined) return ["Rust is missing: install Rust 1.91 or later (https://rustup.rs)."];
-  if (Number(major) > 1 || Number(minor) >= 91) return [];
-  return [`Rust ${major}.${minor} is too old: install Rust 1.91 or later (\`rustup update\`, https://rustup.rs).`];
 }
 
 function missingForC() {

@@ -6,7 +6,7 @@ import { root } from "./files.mjs";
 
 /**
  * Runs a command in the checkout, with one line that says what goes on and for how long. Its own output is shown only when it
- * fails. `detail` may turn a line the command prints into a few words for that one line, `hint` all it printed into a sentence of advice.
+ * fails; the lines of it are the answer. `detail` may turn a line the command prints into a few words for that one line, `hint` all it printed into a sentence of advice.
  */
 export async function run(title, command, args, { detail = () => undefined, hint = () => undefined } = {}) {
   const progress = showProgress(title);
@@ -32,6 +32,7 @@ export async function run(title, command, args, { detail = () => undefined, hint
     const advice = hint(output.join("\n")) ?? [];
     throw new Error([...output, `${[command, ...args].join(" ")} failed (${status}).`].concat(advice).join("\n"));
   }
+  return output;
 }
 
 function showProgress(title) {
