@@ -61,7 +61,7 @@ export const oddProposals: [string, Fate, (trio: Trio) => Promise<unknown>][] = 
   ],
   [
     "an addition that is over",
-    "rejected",
+    "left out",
     async ({ frank, server }) => {
       const dora = await Foreigner.comes("dora", server);
       return frank.proposesToAdd(await dora.keyPackage({ lifetime: { notBefore: 0n, notAfter: 1n } }));

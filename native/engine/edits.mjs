@@ -3,4 +3,24 @@
  *
  * Each `find` is in its file exactly once; scripts/ensure/engine.mjs puts `replace` in its place, and fails where it is not.
  */
-export const edits = [];
+export const edits = [
+  {
+    name: "received-key-package-without-clock",
+    file: "src/key_packages/key_package_in.rs",
+    find: `
+        if let Some(life_time) = key_package.payload.leaf_node.life_time() {
+            life_time.validate()?;
+        } else {`,
+    replace: `
+        if key_package.payload.leaf_node.life_time().is_none() {`,
+  },
+  {
+    name: "received-leaf-without-clock",
+    file: "src/group/public_group/validation.rs",
+    find: `
+        // Call the validation function and validate the lifetime
+        self.validate_leaf_node_inner(leaf_node, LeafNodeLifetimePolicy::Verify)`,
+    replace: `
+        self.validate_leaf_node_inner(leaf_node, LeafNodeLifetimePolicy::Skip)`,
+  },
+];

@@ -185,7 +185,12 @@ pub(crate) fn validated(crypto: &impl OpenMlsCrypto, bytes: &[u8]) -> Result<Mls
     let package: KeyPackageIn = package;
     let package = package
         .validate(crypto, ProtocolVersion::Mls10)
-        .map_err(|cause| invalid("its signature, keys or lifetime are not valid").caused_by(cause))?;
+        .map_err(|cause| invalid("its signature, keys or extensions are not valid").caused_by(cause))?;
+    // OpenMLS judges what is received without the clock. Here this client itself adds.
+    package
+        .life_time()
+        .validate()
+        .map_err(|cause| invalid("its lifetime is over, or has not begun").caused_by(cause))?;
     if !package.life_time().has_acceptable_range() {
         return Err(invalid("its lifetime is longer than three months"));
     }

@@ -20,6 +20,18 @@ pub struct Foreigner {
     group: Option<MlsGroup>,
 }
 
+/// A commit that is being planned.
+pub type Plan<'a> = CommitBuilder<'a, Initial>;
+
+/// What a leaf says it can do, beside what this package's conversations may need of extensions.
+pub fn capable_of(extensions: &[u16], proposals: &[ProposalType]) -> Capabilities {
+    let extensions = [&[0xF1C0], extensions].concat();
+    Capabilities::builder()
+        .extensions(extensions.into_iter().map(ExtensionType::from).collect())
+        .proposals(proposals.to_vec())
+        .build()
+}
+
 /// A signature key.
 struct Key(Vec<u8>);
 
@@ -50,12 +62,13 @@ impl Foreigner {
 
     /// A key package that says it can do what this package's clients can.
     pub fn key_package(&self) -> KeyPackage {
-        let capabilities = Capabilities::builder()
-            .extensions(vec![ExtensionType::Unknown(0xF1C0)])
-            .proposals(vec![ProposalType::SelfRemove])
-            .build();
-        KeyPackage::builder()
-            .leaf_node_capabilities(capabilities)
+        self.odd_key_package(|builder| builder)
+    }
+
+    /// The same with what is odd about it.
+    pub fn odd_key_package(&self, odd: impl FnOnce(KeyPackageBuilder) -> KeyPackageBuilder) -> KeyPackage {
+        let usual = capable_of(&[], &[ProposalType::SelfRemove]);
+        odd(KeyPackage::builder().leaf_node_capabilities(usual))
             .build(SUITE, &self.provider, &self.signer, self.credential.clone())
             .expect("it can be made")
             .key_package()
@@ -63,7 +76,11 @@ impl Foreigner {
     }
 
     pub fn join(&mut self, staged: &StagedCommit) {
-        let welcome = staged.welcome.as_ref().expect("the commit adds somebody");
+        self.join_by(staged.welcome.as_ref().expect("the commit adds somebody"));
+    }
+
+    /// Joins without a look at the lifetimes in the tree.
+    pub fn join_by(&mut self, welcome: &[u8]) {
         let MlsMessageBodyIn::Welcome(welcome) = message(welcome).extract() else {
             panic!("it is no Welcome")
         };
@@ -71,7 +88,8 @@ impl Foreigner {
             .wire_format_policy(MIXED_PLAINTEXT_WIRE_FORMAT_POLICY)
             .use_ratchet_tree_extension(true)
             .build();
-        let group = StagedWelcome::new_from_welcome(&self.provider, &config, welcome, None)
+        let group = StagedWelcome::build_from_welcome(&self.provider, &config, welcome)
+            .and_then(|builder| builder.skip_lifetime_validation().build())
             .and_then(|staged| staged.into_group(&self.provider))
             .expect("the Welcome is good");
         self.group = Some(group);
@@ -115,6 +133,47 @@ impl Foreigner {
         let commit = bytes_of(bundle.expect("OpenMLS lets it").commit());
         group.merge_pending_commit(&self.provider).expect("it is staged");
         commit
+    }
+
+    /// Commits what adds the clients of these key packages; the commit and the Welcome.
+    pub fn commit_adds(&mut self, packages: &[KeyPackage]) -> (Vec<u8>, Vec<u8>) {
+        let group = self.group.as_mut().expect("it is a member");
+        let added = group.add_members(&self.provider, &self.signer, packages);
+        let (commit, welcome, _) = added.expect("OpenMLS lets it");
+        group.merge_pending_commit(&self.provider).expect("it is staged");
+        (bytes_of(&commit), bytes_of(&welcome))
+    }
+
+    /// Commits the proposals it knows, and what `plan` adds to them. Where OpenMLS refuses that,
+    /// nothing changes.
+    pub fn try_commit(&mut self, plan: impl FnOnce(Plan<'_>) -> Plan<'_>) -> Result<Vec<u8>, CreateCommitError> {
+        let group = self.group.as_mut().expect("it is a member");
+        let commit = plan(group.commit_builder())
+            .load_psks(self.provider.storage())
+            .expect("there are none")
+            .build(self.provider.rand(), self.provider.crypto(), &self.signer, |_| true)?
+            .stage_commit(&self.provider)
+            .expect("memory takes it");
+        let commit = bytes_of(commit.commit());
+        group.merge_pending_commit(&self.provider).expect("it is staged");
+        Ok(commit)
+    }
+
+    /// A text.
+    pub fn send(&mut self, text: &str) -> Vec<u8> {
+        let group = self.group.as_mut().expect("it is a member");
+        let message = group.create_message(&self.provider, &self.signer, text.as_bytes());
+        bytes_of(&message.expect("it can be sent"))
+    }
+
+    /// What is told of a message of its own that comes back.
+    pub fn receive_own(&mut self, message: &[u8]) -> ProcessedMessageContent {
+        let group = self.group.as_mut().expect("it is a member");
+        let message = self::message(message)
+            .try_into_protocol_message()
+            .expect("it is for members");
+        let processed = group.process_message(&self.provider, message);
+        processed.expect("it is told").into_content()
     }
 
     /// Receives handshakes, which take effect, and answers the texts.

@@ -1,0 +1,139 @@
+//! What the edits of the engine are for: native/engine/README.md. Frank uses the same engine, and
+//! nothing else of ours.
+
+mod support;
+
+use conclave_core::conversation::commit::Request;
+use conclave_core::conversation::intent::Invitee;
+use conclave_core::conversation::received::What;
+use openmls::prelude::{KeyPackage, MlsMessageOut};
+use support::foreign::Foreigner;
+use support::{Client, client, founded};
+use tls_codec::Serialize as _;
+
+/// Alice's team with bob and these; `open` to external joins.
+fn team_with(others: &mut [(&mut Foreigner, KeyPackage)], open: bool) -> (Client, Client) {
+    let mut bob = client("bob");
+    let (mut alice, founding) = founded(&mut [&mut bob], open);
+    bob.join(&founding);
+    let invitees = others.iter().map(|(_, package)| invitee(package)).collect();
+    let staged = alice.commit(Request::Add(invitees));
+    bob.receive(&[&staged.commit]);
+    for (other, _) in others {
+        other.join(&staged);
+    }
+    (alice, bob)
+}
+
+fn team_with_frank(open: bool) -> (Client, Client, Foreigner) {
+    let mut frank = Foreigner::of("frank");
+    let package = frank.key_package();
+    let (alice, bob) = team_with(&mut [(&mut frank, package)], open);
+    (alice, bob, frank)
+}
+
+fn invitee(package: &KeyPackage) -> Invitee {
+    Invitee {
+        key_package: MlsMessageOut::from(package.clone())
+            .tls_serialize_detached()
+            .expect("it can be written"),
+        client_id: None,
+    }
+}
+
+/// Everybody merges the commit.
+fn merge(members: &mut [&mut Client], commit: &[u8]) {
+    for member in members {
+        let told = member.receive(&[commit]);
+        assert!(matches!(told[..], [What::Commit { active: true, .. }]), "{told:?}");
+    }
+}
+
+/// All of them are in the same epoch, and each of ours can commit, which all others follow.
+fn goes_on(ours: &mut [&mut Client], others: &mut [&mut Foreigner]) {
+    for committer in 0..ours.len() {
+        let staged = ours[committer].commit(Request::Update);
+        for (place, member) in ours.iter_mut().enumerate() {
+            if place != committer {
+                merge(&mut [member], &staged.commit);
+            }
+        }
+        for other in others.iter_mut() {
+            other.receive(&[&staged.commit]);
+            assert_eq!(other.authenticator(), ours[committer].authenticator());
+        }
+    }
+}
+
+mod received_without_clock {
+    use std::time::{SystemTime, UNIX_EPOCH};
+
+    use conclave_core::error::Code;
+    use openmls::prelude::Lifetime;
+
+    use super::*;
+    use support::TEAM;
+
+    fn lifetimes() -> [(&'static str, Lifetime); 2] {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("it is later")
+            .as_secs();
+        let day = 24 * 60 * 60;
+        [
+            ("over", Lifetime::init(now - 3 * day, now - day)),
+            ("not begun", Lifetime::init(now + day, now + 3 * day)),
+        ]
+    }
+
+    #[test]
+    fn a_commit_that_adds_a_leaf_out_of_its_time_is_merged_and_followed() {
+        for (what, lifetime) in lifetimes() {
+            let (mut alice, mut bob, mut frank) = team_with_frank(false);
+            let mut greta = Foreigner::of("greta");
+            let package = greta.odd_key_package(|builder| builder.key_package_lifetime(lifetime));
+            let (commit, welcome) = frank.commit_adds(&[package]);
+            merge(&mut [&mut alice, &mut bob], &commit);
+            assert_eq!(alice.authenticator(), frank.authenticator(), "{what}");
+            greta.join_by(&welcome);
+            goes_on(&mut [&mut alice, &mut bob], &mut [&mut frank, &mut greta]);
+            let hello = alice.send("hello");
+            assert_eq!(greta.receive(&[&hello]), ["hello"], "{what}");
+        }
+    }
+
+    #[test]
+    fn such_a_leaf_that_was_proposed_is_merged_with_the_commit_of_another() {
+        for (_, lifetime) in lifetimes() {
+            let (mut alice, mut bob, mut frank) = team_with_frank(false);
+            let greta = Foreigner::of("greta");
+            let package = greta.odd_key_package(|builder| builder.key_package_lifetime(lifetime));
+            let proposal = frank.propose_add(&invitee(&package));
+            for member in [&mut alice, &mut bob] {
+                let told = member.receive(&[&proposal]);
+                assert!(matches!(told[..], [What::Proposal { .. }]), "{told:?}");
+            }
+            let commit = frank.commit();
+            merge(&mut [&mut alice, &mut bob], &commit);
+            assert_eq!(alice.member_names(), ["alice", "bob", "frank", "greta"]);
+            goes_on(&mut [&mut alice, &mut bob], &mut [&mut frank]);
+        }
+    }
+
+    #[test]
+    fn this_client_itself_adds_nobody_out_of_time() {
+        for (_, lifetime) in lifetimes() {
+            let (mut alice, _, mut frank) = team_with_frank(false);
+            let greta = Foreigner::of("greta");
+            let package = greta.odd_key_package(|builder| builder.key_package_lifetime(lifetime));
+            let add = Request::Add(vec![invitee(&package)]);
+            assert_eq!(
+                alice.code_of(|session| session.stage_commit(TEAM, add)),
+                Code::KeyPackageInvalid
+            );
+            alice.receive(&[&frank.propose_add(&invitee(&package))]);
+            let commit = alice.commit(Request::PendingProposals);
+            assert!(commit.change.added.is_empty());
+        }
+    }
+}
