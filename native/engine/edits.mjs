@@ -23,4 +23,31 @@ export const edits = [
     replace: `
         self.validate_leaf_node_inner(leaf_node, LeafNodeLifetimePolicy::Skip)`,
   },
+  {
+    name: "grease-extension-type",
+    file: "src/extensions/mod.rs",
+    find: `
+            Extension::Unknown(kind, _) => ExtensionType::Unknown(*kind),`,
+    replace: `
+            Extension::Unknown(kind, _) => match crate::grease::is_grease_value(*kind) {
+                true => ExtensionType::Grease(*kind),
+                false => ExtensionType::Unknown(*kind),
+            },`,
+  },
+  {
+    name: "grease-in-key-package",
+    file: "src/key_packages/key_package_in.rs",
+    find: `
+        if !key_package
+            .payload
+            .leaf_node
+            .capabilities()
+            .contains_extensions(&key_package.payload.extensions)
+        {`,
+    replace: `
+        if key_package.payload.extensions.iter().any(|extension| {
+            let kind = extension.extension_type();
+            !kind.is_grease() && !key_package.payload.leaf_node.supports_extension(&kind)
+        }) {`,
+  },
 ];

@@ -137,3 +137,87 @@ mod received_without_clock {
         }
     }
 }
+
+mod grease {
+    use openmls::group::Propose;
+    use openmls::prelude::{Extension, Extensions, LeafNodeParameters, ProposalType, UnknownExtension};
+
+    use super::*;
+    use support::TEAM;
+    use support::foreign::capable_of;
+
+    const GREASE: u16 = 0x0A0A;
+    const OTHER_GREASE: u16 = 0x1A1A;
+
+    fn extension(kind: u16) -> Extension {
+        Extension::Unknown(kind, UnknownExtension(vec![1, 2, 3]))
+    }
+
+    /// GREASE in the leaf, and this in the key package around it; the leaf lists what is in it, and `listed`.
+    fn greasy(somebody: &Foreigner, in_key_package: u16, listed: &[u16]) -> KeyPackage {
+        let listed = [&[GREASE], listed].concat();
+        somebody.odd_key_package(|builder| {
+            builder
+                .leaf_node_capabilities(capable_of(&listed, &[ProposalType::SelfRemove]))
+                .leaf_node_extensions(Extensions::single(extension(GREASE)).expect("a leaf may have it"))
+                .key_package_extensions(Extensions::single(extension(in_key_package)).expect("it may have it"))
+        })
+    }
+
+    #[test]
+    fn a_client_with_grease_in_its_extensions_is_added_and_commits() {
+        for listed in [&[][..], &[OTHER_GREASE]] {
+            let mut frank = Foreigner::of("frank");
+            let package = greasy(&frank, OTHER_GREASE, listed);
+            let (mut alice, mut bob) = team_with(&mut [(&mut frank, package)], false);
+            let commit = frank.commit();
+            merge(&mut [&mut alice, &mut bob], &commit);
+            goes_on(&mut [&mut alice, &mut bob], &mut [&mut frank]);
+
+            let mut greta = Foreigner::of("greta");
+            let (commit, welcome) = frank.commit_adds(&[greasy(&greta, OTHER_GREASE, listed)]);
+            merge(&mut [&mut alice, &mut bob], &commit);
+            greta.join_by(&welcome);
+            goes_on(&mut [&mut alice, &mut bob], &mut [&mut frank, &mut greta]);
+        }
+    }
+
+    #[test]
+    fn somebody_of_ours_joins_a_tree_with_grease_and_leaves_with_grease_update() {
+        let mut frank = Foreigner::of("frank");
+        let package = greasy(&frank, OTHER_GREASE, &[OTHER_GREASE]);
+        let (mut alice, mut bob) = team_with(&mut [(&mut frank, package)], true);
+        let mut carol = client("carol");
+        let adds = alice.commit(Request::Add(vec![carol.invitee()]));
+        merge(&mut [&mut bob], &adds.commit);
+        frank.receive(&[&adds.commit]);
+        carol.join(&adds);
+        let update = frank.propose(Propose::Update(LeafNodeParameters::default()));
+        for member in [&mut alice, &mut bob, &mut carol] {
+            let told = member.receive(&[&update]);
+            assert!(matches!(told[..], [What::Proposal { .. }]), "{told:?}");
+        }
+        let commit = carol.commit(Request::PendingProposals);
+        assert_eq!(commit.change.updated[0].client_id, b"frank");
+        merge(&mut [&mut alice, &mut bob], &commit.commit);
+        frank.receive(&[&commit.commit]);
+        goes_on(&mut [&mut alice, &mut bob, &mut carol], &mut [&mut frank]);
+    }
+
+    /// RFC 9420 section 7.3: the extensions of a leaf must be among its capabilities. Section 13.5
+    /// makes no exception for GREASE.
+    #[test]
+    fn a_leaf_that_does_not_list_the_grease_in_it_is_added_by_nobody() {
+        let (mut alice, _, mut frank) = team_with_frank(false);
+        let greta = Foreigner::of("greta");
+        let package = greta.odd_key_package(|builder| {
+            builder.leaf_node_extensions(Extensions::single(extension(GREASE)).expect("a leaf may have it"))
+        });
+        let add = Request::Add(vec![invitee(&package)]);
+        alice
+            .step(|session| session.stage_commit(TEAM, add))
+            .expect_err("it is refused");
+        let by_frank = frank.try_commit(|plan| plan.propose_adds([package]));
+        by_frank.expect_err("it is refused");
+    }
+}
