@@ -50,4 +50,100 @@ export const edits = [
             !kind.is_grease() && !key_package.payload.leaf_node.supports_extension(&kind)
         }) {`,
   },
+  {
+    name: "group-context-against-leaves",
+    file: "src/group/public_group/validation.rs",
+    find: `
+        proposal_queue: &ProposalQueue,
+    ) -> Result<(), GroupContextExtensionsProposalValidationError> {`,
+    replace: `
+        proposal_queue: &ProposalQueue,
+        committer: &Sender,
+        path_leaf: Option<&LeafNode>,
+    ) -> Result<(), GroupContextExtensionsProposalValidationError> {`,
+  },
+  {
+    name: "group-context-against-leaves",
+    file: "src/group/public_group/validation.rs",
+    find: `
+                    // If there is a RequiredCapabilitiesExtension in the proposal, validate it and
+                    // use that. Otherwise, use the empty default one.
+                    let required_capabilities = match required_capabilities_in_proposal {
+                        Some(required_capabilities_new) => {
+                            // If a group context extensions proposal updates the required capabilities, we
+                            // need to check that these are satisfied for all existing members of the group.
+                            self.check_extension_support(required_capabilities_new.extension_types()).map_err(|_| GroupContextExtensionsProposalValidationError::RequiredExtensionNotSupportedByAllMembers)?;
+                            required_capabilities_new
+                        }
+                        None => &default_required_capabilities,
+                    };
+
+                    // Make sure that all other extensions are known to be supported, by checking
+                    // that they are default extensions or included in the required capabilities.
+                    let all_extensions_are_in_required_capabilities: bool = extensions
+                        .extensions()
+                        .iter()
+                        .map(|ext| ext.extension_type())
+                        .all(|ext_type| {
+                            ext_type.is_default()
+                                || required_capabilities.requires_extension_type_support(ext_type)
+                        });
+
+                    if !all_extensions_are_in_required_capabilities {
+                        return Err(GroupContextExtensionsProposalValidationError::ExtensionNotInRequiredCapabilities);
+                    }
+                }`,
+    replace: `
+                    let required_capabilities =
+                        required_capabilities_in_proposal.unwrap_or(&default_required_capabilities);
+
+                    // All leaves of the tree after the commit. The committer gets a new leaf by the
+                    // path, which this proposal requires; a commit that is being built has none yet,
+                    // and the builder checks that leaf by itself.
+                    let mut leaves: Vec<&LeafNode> = path_leaf.into_iter().collect();
+                    let mut replaced = HashSet::<LeafNodeIndex>::from_iter(committer.as_member());
+                    for queued in proposal_queue.queued_proposals() {
+                        match queued.proposal() {
+                            Proposal::Add(add) => leaves.push(add.key_package().leaf_node()),
+                            Proposal::Update(update) => {
+                                leaves.push(update.leaf_node());
+                                replaced.extend(queued.sender().as_member());
+                            }
+                            Proposal::Remove(remove) => replaced.extend([remove.removed()]),
+                            Proposal::SelfRemove => replaced.extend(queued.sender().as_member()),
+                            _ => (),
+                        }
+                    }
+                    let staying = self.treesync().full_leaves();
+                    leaves.extend(
+                        staying.filter_map(|(index, leaf)| (!replaced.contains(&index)).then_some(leaf)),
+                    );
+
+                    for leaf in leaves {
+                        if !leaf.capabilities().contains_extensions(extensions.extensions()) {
+                            return Err(GroupContextExtensionsProposalValidationError::ExtensionNotSupportedByAllMembers);
+                        }
+                        leaf.capabilities()
+                            .supports_required_capabilities(required_capabilities)
+                            .map_err(|_| GroupContextExtensionsProposalValidationError::RequiredExtensionNotSupportedByAllMembers)?;
+                    }
+                }`,
+  },
+  {
+    name: "group-context-against-leaves",
+    file: "src/group/public_group/staged_commit.rs",
+    find: `
+        self.validate_group_context_extensions_proposal(&proposal_queue)?;`,
+    replace: `
+        let path_leaf = commit.path.as_ref().map(|path| path.leaf_node());
+        self.validate_group_context_extensions_proposal(&proposal_queue, sender, path_leaf)?;`,
+  },
+  {
+    name: "group-context-against-leaves",
+    file: "src/group/mls_group/commit_builder.rs",
+    find: `
+            .validate_group_context_extensions_proposal(&proposal_queue)?;`,
+    replace: `
+            .validate_group_context_extensions_proposal(&proposal_queue, &sender, None)?;`,
+  },
 ];

@@ -221,3 +221,164 @@ mod grease {
         by_frank.expect_err("it is refused");
     }
 }
+
+mod group_context {
+    use openmls::group::{
+        CreateCommitError, GroupContext, GroupContextExtensionsProposalValidationError as Refusal, Propose,
+    };
+    use openmls::prelude::{
+        CredentialType, Extension, ExtensionType, Extensions, LeafNodeIndex, LeafNodeParameters, ProposalType,
+        RequiredCapabilitiesExtension, UnknownExtension,
+    };
+
+    use super::*;
+    use support::foreign::{Plan, capable_of};
+
+    /// Of the private range, and nobody knows it unless told so.
+    const PRIVATE: u16 = 0xF0F0;
+    const GREASE: u16 = 0x0A0A;
+
+    fn external_join() -> Extension {
+        Extension::Unknown(0xF1C0, UnknownExtension(vec![1]))
+    }
+
+    fn unknown(kind: u16) -> Extension {
+        Extension::Unknown(kind, UnknownExtension(Vec::new()))
+    }
+
+    fn required(extensions: &[u16], proposals: &[ProposalType], credentials: &[CredentialType]) -> Extension {
+        let extensions: Vec<ExtensionType> = extensions.iter().copied().map(ExtensionType::from).collect();
+        let required = RequiredCapabilitiesExtension::new(&extensions, proposals, credentials);
+        Extension::RequiredCapabilities(required)
+    }
+
+    fn to<'a>(plan: Plan<'a>, extensions: &[Extension]) -> Plan<'a> {
+        let extensions: Extensions<GroupContext> =
+            Extensions::from_vec(extensions.to_vec()).expect("they may be there");
+        plan.propose_group_context_extensions(extensions)
+            .expect("it can be proposed")
+    }
+
+    fn refusal_of(frank: &mut Foreigner, plan: impl FnOnce(Plan<'_>) -> Plan<'_>) -> Refusal {
+        match frank.try_commit(plan) {
+            Err(CreateCommitError::GroupContextExtensionsProposalValidationError(refusal)) => refusal,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_extension_that_all_support_need_not_be_required() {
+        let (mut alice, mut bob, mut frank) = team_with_frank(true);
+        let commit = frank.try_commit(|plan| to(plan, &[external_join()]));
+        merge(&mut [&mut alice, &mut bob], &commit.expect("all support it"));
+        assert_eq!(alice.authenticator(), frank.authenticator());
+        goes_on(&mut [&mut alice, &mut bob], &mut [&mut frank]);
+        let mut carol = client("carol");
+        let adds = bob.commit(Request::Add(vec![carol.invitee()]));
+        merge(&mut [&mut alice], &adds.commit);
+        carol.join(&adds);
+        assert_eq!(carol.authenticator(), alice.authenticator());
+    }
+
+    #[test]
+    fn what_a_member_does_not_support_is_refused_required_or_not() {
+        let mut frank = Foreigner::of("frank");
+        let able = capable_of(
+            &[PRIVATE, GREASE],
+            &[ProposalType::SelfRemove, ProposalType::Custom(PRIVATE)],
+        );
+        let package = frank.odd_key_package(|builder| builder.leaf_node_capabilities(able));
+        let (mut alice, mut bob) = team_with(&mut [(&mut frank, package)], false);
+        for kind in [PRIVATE, GREASE] {
+            let refusal = refusal_of(&mut frank, |plan| to(plan, &[unknown(kind)]));
+            assert_eq!(refusal, Refusal::ExtensionNotSupportedByAllMembers);
+        }
+        for requirement in [
+            required(&[PRIVATE], &[], &[]),
+            required(&[], &[ProposalType::Custom(PRIVATE)], &[]),
+            required(&[], &[], &[CredentialType::X509]),
+        ] {
+            let refusal = refusal_of(&mut frank, |plan| to(plan, &[requirement]));
+            assert_eq!(refusal, Refusal::RequiredExtensionNotSupportedByAllMembers);
+        }
+        let satisfied = required(&[0xF1C0], &[ProposalType::SelfRemove], &[CredentialType::Basic]);
+        let commit = frank.try_commit(|plan| to(plan, &[satisfied]));
+        merge(&mut [&mut alice, &mut bob], &commit.expect("all are capable of it"));
+        goes_on(&mut [&mut alice, &mut bob], &mut [&mut frank]);
+    }
+
+    /// Frank's team with greta, who does not know SelfRemove as long as she says nothing else.
+    fn with_greta() -> (Client, Client, Foreigner, Foreigner) {
+        let (mut frank, mut greta) = (Foreigner::of("frank"), Foreigner::of("greta"));
+        let unable = greta.odd_key_package(|builder| builder.leaf_node_capabilities(capable_of(&[], &[])));
+        let able = frank.key_package();
+        let (alice, bob) = team_with(&mut [(&mut frank, able), (&mut greta, unable)], false);
+        (alice, bob, frank, greta)
+    }
+
+    fn self_remove() -> Extension {
+        required(&[], &[ProposalType::SelfRemove], &[])
+    }
+
+    fn able() -> LeafNodeParameters {
+        let capabilities = capable_of(&[], &[ProposalType::SelfRemove]);
+        LeafNodeParameters::builder().with_capabilities(capabilities).build()
+    }
+
+    #[test]
+    fn a_leaf_that_the_same_commit_removes_does_not_count() {
+        let (mut alice, mut bob, mut frank, _) = with_greta();
+        let refusal = refusal_of(&mut frank, |plan| to(plan, &[self_remove()]));
+        assert_eq!(refusal, Refusal::RequiredExtensionNotSupportedByAllMembers);
+        let greta = LeafNodeIndex::new(3);
+        let commit = frank.try_commit(|plan| to(plan, &[self_remove()]).propose_removals([greta]));
+        merge(
+            &mut [&mut alice, &mut bob],
+            &commit.expect("who stays is capable of it"),
+        );
+        assert_eq!(alice.member_names(), ["alice", "bob", "frank"]);
+        goes_on(&mut [&mut alice, &mut bob], &mut [&mut frank]);
+    }
+
+    #[test]
+    fn a_leaf_that_the_same_commit_updates_counts_as_the_new_one() {
+        let (mut alice, mut bob, mut frank, mut greta) = with_greta();
+        let update = greta.propose(Propose::Update(able()));
+        frank.receive(&[&update]);
+        alice.receive(&[&update]);
+        bob.receive(&[&update]);
+        let commit = frank
+            .try_commit(|plan| to(plan, &[self_remove()]))
+            .expect("all will be capable of it");
+        merge(&mut [&mut alice, &mut bob], &commit);
+        greta.receive(&[&commit]);
+        goes_on(&mut [&mut alice, &mut bob], &mut [&mut frank, &mut greta]);
+    }
+
+    #[test]
+    fn the_committer_counts_with_the_leaf_in_its_path() {
+        let (mut alice, mut bob, mut frank, mut greta) = with_greta();
+        let commit = greta.try_commit(|plan| to(plan, &[self_remove()]).leaf_node_parameters(able()));
+        let commit = commit.expect("all will be capable of it");
+        merge(&mut [&mut alice, &mut bob], &commit);
+        frank.receive(&[&commit]);
+        goes_on(&mut [&mut alice, &mut bob], &mut [&mut frank, &mut greta]);
+
+        let (_, _, _, mut greta) = with_greta();
+        let commit = greta.try_commit(|plan| to(plan, &[self_remove()]));
+        commit.expect_err("she is not capable of it");
+    }
+
+    #[test]
+    fn a_leaf_that_the_same_commit_adds_counts() {
+        let (mut alice, mut bob, mut frank) = team_with_frank(false);
+        let mut greta = Foreigner::of("greta");
+        let unable = greta.odd_key_package(|builder| builder.leaf_node_capabilities(capable_of(&[], &[])));
+        let refusal = refusal_of(&mut frank, |plan| to(plan, &[self_remove()]).propose_adds([unable]));
+        assert_eq!(refusal, Refusal::RequiredExtensionNotSupportedByAllMembers);
+        let able = greta.key_package();
+        let commit = frank.try_commit(|plan| to(plan, &[self_remove()]).propose_adds([able]));
+        merge(&mut [&mut alice, &mut bob], &commit.expect("all are capable of it"));
+        goes_on(&mut [&mut alice, &mut bob], &mut [&mut frank]);
+    }
+}
