@@ -146,4 +146,87 @@ export const edits = [
     replace: `
             .validate_group_context_extensions_proposal(&proposal_queue, &sender, None)?;`,
   },
+  {
+    name: "own-message-generation",
+    file: "src/framing/validation.rs",
+    find: `
+    OwnPrivateMessage {
+        epoch: GroupEpoch,`,
+    replace: `
+    OwnPrivateMessage {
+        generation: u32,
+        epoch: GroupEpoch,`,
+  },
+  {
+    name: "own-message-generation",
+    file: "src/framing/validation.rs",
+    find: `
+            return Ok(InboundDecryptionResult::OwnPrivateMessage {
+                epoch: ciphertext.epoch(),`,
+    replace: `
+            return Ok(InboundDecryptionResult::OwnPrivateMessage {
+                generation: sender_data.generation,
+                epoch: ciphertext.epoch(),`,
+  },
+  {
+    name: "own-message-generation",
+    file: "src/framing/validation.rs",
+    find: `
+    OwnPrivateMessage,`,
+    replace: `
+    OwnPrivateMessage {
+        /// The generation that the sender data names.
+        generation: u32,
+    },`,
+  },
+  {
+    name: "own-message-generation",
+    file: "src/group/mls_group/processing.rs",
+    find: `
+    OwnPrivateMessage {
+        epoch: GroupEpoch,`,
+    replace: `
+    OwnPrivateMessage {
+        generation: u32,
+        epoch: GroupEpoch,`,
+  },
+  {
+    name: "own-message-generation",
+    file: "src/group/mls_group/processing.rs",
+    find: `
+            UnprotectedMessage::OwnPrivateMessage {
+                epoch,`,
+    replace: `
+            UnprotectedMessage::OwnPrivateMessage {
+                generation,
+                epoch,`,
+  },
+  {
+    name: "own-message-generation",
+    file: "src/group/mls_group/processing.rs",
+    find: `
+                    ProcessedMessageContent::OwnPrivateMessage,`,
+    replace: `
+                    ProcessedMessageContent::OwnPrivateMessage { generation },`,
+  },
+  {
+    name: "own-message-generation",
+    file: "src/group/mls_group/processing.rs",
+    find: `
+            InboundDecryptionResult::OwnPrivateMessage {
+                epoch,
+                authenticated_data,
+            } => {
+                return Ok(UnprotectedMessage::OwnPrivateMessage {
+                    epoch,`,
+    replace: `
+            InboundDecryptionResult::OwnPrivateMessage {
+                generation,
+                epoch,
+                authenticated_data,
+            } => {
+                return Ok(UnprotectedMessage::OwnPrivateMessage {
+                    generation,
+                    epoch,`,
+  },
 ];

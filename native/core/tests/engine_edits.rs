@@ -382,3 +382,23 @@ mod group_context {
         goes_on(&mut [&mut alice, &mut bob], &mut [&mut frank]);
     }
 }
+
+mod own_message {
+    use openmls::prelude::ProcessedMessageContent;
+
+    use super::*;
+
+    #[test]
+    fn tells_its_generation_when_it_comes_back() {
+        let (mut alice, _, mut frank) = team_with_frank(false);
+        let sent: Vec<Vec<u8>> = ["one", "two", "three"].iter().map(|text| frank.send(text)).collect();
+        for (number, message) in sent.iter().enumerate().rev() {
+            let ProcessedMessageContent::OwnPrivateMessage { generation } = frank.receive_own(message) else {
+                panic!("it is another's")
+            };
+            assert_eq!(generation as usize, number);
+        }
+        let messages: Vec<&[u8]> = sent.iter().map(Vec::as_slice).collect();
+        assert_eq!(alice.read(&messages), ["one", "two", "three"]);
+    }
+}

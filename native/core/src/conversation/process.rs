@@ -67,7 +67,7 @@ impl Conversation<'_> {
             ProcessedMessageContent::StagedCommitMessage(commit) => {
                 self.apply_commit(framed, *commit, &sender, receipt)
             }
-            ProcessedMessageContent::OwnPendingCommit | ProcessedMessageContent::OwnPrivateMessage => {
+            ProcessedMessageContent::OwnPendingCommit | ProcessedMessageContent::OwnPrivateMessage { .. } => {
                 let reason = "The message claims to come from this client, which did not send it.";
                 Ok(Verdict::Refused(Code::MessageInvalid, reason))
             }
