@@ -2,8 +2,18 @@ import { type Bytes, copyBytes } from "./bytes.js";
 import { commit, type CommitOptions, type CommitResult, type Plan } from "./commit.js";
 import { MlsError } from "./errors.js";
 import { type Id, type IdLike, type Name, nameOf } from "./id.js";
-import type { NativeIntent, NativeInvitee } from "./native-binding.js";
-import { commitOptions, encryptOptions, invitee, parse, secretLength, shortText, updateOptions } from "./options.js";
+import { type ConversationState, conversationStateOf } from "./conversation-state.js";
+import type { NativeIntent, NativeInvitee, NativeLeafName } from "./native-binding.js";
+import {
+  commitOptions,
+  encryptOptions,
+  invitee,
+  leafName,
+  parse,
+  secretLength,
+  shortText,
+  updateOptions,
+} from "./options.js";
 import { decrypt } from "./receive.js";
 import type { Received } from "./received.js";
 import { type CredentialRef, type Member, memberOf } from "./records.js";
@@ -19,6 +29,19 @@ export type Invitee =
       clientId: IdLike;
     };
 
+/**
+ * A leaf: by its name and signature key (a `Member` is that, too), or by a name alone, which stands for every leaf of that name.
+ * Names prove nothing: two leaves of one name are told apart by their keys.
+ */
+export type LeafLike =
+  | IdLike
+  | {
+      /** The identity in its credential. */
+      readonly clientId: IdLike;
+      /** Its public signature key. */
+      readonly signatureKey: Bytes;
+    };
+
 /** How keys are to be updated. */
 export interface UpdateOptions extends CommitOptions {
   /** What this client is to be known by in the conversation from then on. */
@@ -32,7 +55,7 @@ export interface UpdateOptions extends CommitOptions {
  *
  * A commit goes through the session's transport and resolves when it is known to be accepted. `COMMIT_REJECTED`: the server
  * refused it. `COMMIT_OUTCOME_UNKNOWN`, `RETRY_EXHAUSTED`: it stays open, see `Session.settle`. `STATE_DIVERGED`: the server
- * contradicted itself. `TRANSPORT_MISSING`: the session has no transport.
+ * contradicted itself. `TRANSPORT_MISSING`: the session has no transport. `CONVERSATION_STALLED`: see `state`.
  */
 export interface MlsConversation {
   /** Its id. */
@@ -43,12 +66,20 @@ export interface MlsConversation {
   members(): Promise<Member[]>;
   /** Whether this client is in it: false after it was removed. */
   active(): Promise<boolean>;
+  /**
+   * What it may do now, and what stands in the way. Reads the keystore and waits for nothing else. Also answers while this
+   * client is joining from outside, or after it was removed.
+   */
+  state(): Promise<ConversationState>;
   /** Its public state with the ratchet tree, signed, MLSMessage-framed (RFC 9420 section 12.4.3). */
   groupInfo(): Promise<Bytes>;
   /** Adds members by their key packages, in one commit. Those who are in it on a later attempt are left out. */
   addMembers(invitees: readonly Invitee[], options?: CommitOptions): Promise<CommitResult>;
-  /** Removes these members, in one commit: the leaves as they are now, not whoever bears the name on a later attempt. */
-  removeMembers(clientIds: readonly IdLike[], options?: CommitOptions): Promise<CommitResult>;
+  /**
+   * Removes these leaves, in one commit: as they are now, not another leaf that bears the name on a later attempt. A name alone
+   * stands for every leaf of that name; a `Member`, or `{ clientId, signatureKey }`, for that leaf.
+   */
+  removeMembers(leaves: readonly LeafLike[], options?: CommitOptions): Promise<CommitResult>;
   /**
    * Gives this client fresh keys: who may have learned the old ones can no longer read (RFC 9420 section 16.6). With `credential`
    * also another signature key: this client is known by it once the commit is accepted, and until then by the present one. The
@@ -62,7 +93,8 @@ export interface MlsConversation {
    */
   commitPendingProposals(options?: CommitOptions): Promise<CommitResult>;
   /**
-   * Encrypts a message to all members; `aad` is authenticated but not encrypted. Waits for a commit in flight if it must, and
+   * Encrypts a message to all members; `aad` is authenticated but not encrypted. `CONVERSATION_STALLED` where others may have
+   * left the epoch; `EPOCH_EXHAUSTED` where too many messages were given up in it. Waits for a commit in flight if it must, and
    * rejects with `PENDING_PROPOSALS` while a received proposal waits for a commit (RFC 9420 section 12.4); inside a transaction
    * it rejects without waiting. The bytes may be sent as soon as you hold them, whatever happens to the transaction.
    */
@@ -110,6 +142,10 @@ export class Conversation implements MlsConversation {
     return this.#scope.step((native) => native.active(this.#name.bytes));
   }
 
+  async state(): Promise<ConversationState> {
+    return conversationStateOf(await this.#scope.step((native) => native.conversationState(this.#name.bytes)));
+  }
+
   async groupInfo(): Promise<Bytes> {
     return this.#scope.step((native) => native.groupInfo(this.#name.bytes));
   }
@@ -118,9 +154,9 @@ export class Conversation implements MlsConversation {
     return this.#commit({ kind: "add", invitees: copyInvitees(invitees, "invitees") }, options);
   }
 
-  async removeMembers(clientIds: readonly IdLike[], options: CommitOptions = {}): Promise<CommitResult> {
-    const names = listOf(clientIds, "clientIds").map((clientId, place) => nameOf(clientId, `clientIds.${place}`).bytes);
-    return this.#commit({ kind: "remove", clientIds: names }, options);
+  async removeMembers(leaves: readonly LeafLike[], options: CommitOptions = {}): Promise<CommitResult> {
+    const names = listOf(leaves, "leaves").map((leaf, place) => leafNameOf(leaf, `leaves.${place}`));
+    return this.#commit({ kind: "remove", leaves: names }, options);
   }
 
   async updateKeys(options: UpdateOptions = {}): Promise<CommitResult> {
@@ -194,6 +230,18 @@ export function copyInvitees(invitees: unknown, name: string): NativeInvitee[] {
       clientId: nameOf(clientId, `${path}.clientId`).bytes,
     };
   });
+}
+
+function leafNameOf(leaf: unknown, name: string): NativeLeafName {
+  if (typeof leaf === "string" || ArrayBuffer.isView(leaf)) return { clientId: nameOf(leaf, name).bytes };
+  if (typeof leaf !== "object" || leaf === null) {
+    throw new MlsError("INVALID_ARGUMENT", `${name} must be a string, a Uint8Array, or { clientId, signatureKey }.`);
+  }
+  const { clientId, signatureKey } = parse(leafName, leaf, name);
+  return {
+    clientId: nameOf(clientId, `${name}.clientId`).bytes,
+    signatureKey: copyBytes(signatureKey, `${name}.signatureKey`, { min: 1, max: 1024 }),
+  };
 }
 
 const LONGEST_LIST = 10_000;

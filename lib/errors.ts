@@ -80,6 +80,26 @@ export const errorCodes = {
     whatToDo: "Ask a member to be added again; the new Welcome replaces it.",
     retryable: false,
   },
+  CONVERSATION_STALLED: {
+    meaning:
+      "A commit that a member has signed was not applied here, and the others may have gone on with it: somebody may have been removed. Nothing is encrypted for an epoch that others may have left.",
+    whatToDo:
+      "Look at `state().stalled`. Receive another commit of that epoch, join from outside by `joinByExternalCommit` where that is allowed, or ask to be invited again: the new Welcome replaces the conversation.",
+    retryable: false,
+  },
+  EPOCH_EXHAUSTED: {
+    meaning:
+      "So many messages were given up in this epoch after their bytes had been handed out that the others would not find the next one.",
+    whatToDo: "Call `updateKeys()`, which begins a new epoch, and encrypt again.",
+    retryable: false,
+  },
+  ROLLBACK_REFUSED: {
+    meaning:
+      "A Welcome or GroupInfo leads to an older epoch than this client has known of the conversation, or a Welcome was used before with a last-resort key package. Nothing was changed.",
+    whatToDo:
+      "Fetch the newest GroupInfo, or ask to be invited again. If you know that the group was founded anew under the same id, pass `allowRollback: true`.",
+    retryable: false,
+  },
   WRONG_CONVERSATION: {
     meaning: "The message belongs to another conversation than the one it was given to.",
     whatToDo: "Give it to the right conversation, or to `session.receive`, which finds the conversation by itself.",

@@ -1,4 +1,5 @@
 import type { CipherSuite } from "./cipher-suite.js";
+import type { Stalled } from "./conversation-state.js";
 import { MlsError } from "./errors.js";
 import type { Id } from "./id.js";
 import { outside } from "./nesting.js";
@@ -12,6 +13,8 @@ export interface SessionEvents {
   commitUnsettled: UnsettledCommit;
   /** It is known now what became of a commit that was open. */
   commitSettled: CommitSettled;
+  /** A commit of a member was not applied, although others may have applied it: this client may be behind from now on. */
+  conversationStalled: ConversationStalled;
   /** Few key packages are left of a cipher suite: after a join, and once after opening. */
   keyPackagesLow: KeyPackagesLow;
 }
@@ -45,6 +48,12 @@ export interface CommitSettled {
   readonly intent: Change;
 }
 
+/** See {@link SessionEvents}. The same stands in `MlsConversation.state` until it ends. */
+export interface ConversationStalled extends Stalled {
+  /** The conversation that is stalled. */
+  readonly conversationId: Id;
+}
+
 /** See {@link SessionEvents}. */
 export interface KeyPackagesLow {
   /** The suite that few are left of. */
@@ -57,6 +66,7 @@ const names: Record<keyof SessionEvents, true> = {
   conversationChanged: true,
   commitUnsettled: true,
   commitSettled: true,
+  conversationStalled: true,
   keyPackagesLow: true,
 };
 
@@ -69,6 +79,7 @@ export class Events {
     conversationChanged: new Set(),
     commitUnsettled: new Set(),
     commitSettled: new Set(),
+    conversationStalled: new Set(),
     keyPackagesLow: new Set(),
   };
 

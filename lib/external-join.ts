@@ -13,6 +13,12 @@ import type { SessionState } from "./state.js";
 import { fetchGroupInfo } from "./transport.js";
 import { aborted } from "./turn.js";
 
+/** By which credential to join, and whether an epoch older than the newest that is known will do. */
+interface How {
+  readonly credentialRef: string;
+  readonly allowRollback: boolean;
+}
+
 /**
  * The life of an external commit: it is built from a fresh GroupInfo and put aside, durably; sent until its outcome is known;
  * then it becomes the conversation, or is dropped, and built anew where others were faster. One that an earlier call left open
@@ -21,7 +27,7 @@ import { aborted } from "./turn.js";
 export async function joinByExternalCommit(
   scope: Scope,
   conversation: Name,
-  credentialRef: string,
+  how: How,
   options: CommitOptions,
 ): Promise<void> {
   const { state } = scope;
@@ -29,7 +35,7 @@ export async function joinByExternalCommit(
     const earlier = await steps.step(resumingJoin(lane, conversation));
     await steps.inTheOpen(async () => {
       const outcome = earlier === null ? "lost" : await settleEarlier(state, lane, conversation, earlier, budget);
-      if (outcome === "lost") await join(state, lane, conversation, credentialRef, budget);
+      if (outcome === "lost") await join(state, lane, conversation, how, budget);
     });
     forgetReading(state, conversation.id);
   });
@@ -39,14 +45,14 @@ async function join(
   state: SessionState,
   lane: Lane,
   conversation: Name,
-  credentialRef: string,
+  { credentialRef, allowRollback }: How,
   budget: Budget,
 ): Promise<void> {
   await settleMembersCommit(state, lane, conversation, budget);
   for (let outcome = "lost"; outcome === "lost";) {
     const groupInfo = await newestGroupInfo(state, conversation, budget.signal);
     const flight = await state.direct.step(async (native) => {
-      const staged = await native.stageExternalJoin(conversation.bytes, credentialRef, groupInfo);
+      const staged = await native.stageExternalJoin(conversation.bytes, credentialRef, groupInfo, allowRollback);
       lane.flight = new Flight(staged, externalCommit, true);
       return lane.flight;
     });

@@ -8,15 +8,22 @@
 export type { Bytes } from "./bytes.js";
 export type { CipherSuite } from "./cipher-suite.js";
 export type { CommitOptions, CommitResult } from "./commit.js";
-export type { Invitee, MlsConversation, UpdateOptions } from "./conversation.js";
+export type { Invitee, LeafLike, MlsConversation, UpdateOptions } from "./conversation.js";
+export type { ConversationState, Stalled } from "./conversation-state.js";
 export { Credential } from "./credential.js";
 export { Database } from "./database.js";
 export { DatabaseKey } from "./database-key.js";
 export { errorCodes, MlsError, type MlsErrorCode, type MlsErrorContext } from "./errors.js";
-export type { CommitSettled, ConversationChanged, KeyPackagesLow, SessionEvents } from "./events.js";
+export type {
+  CommitSettled,
+  ConversationChanged,
+  ConversationStalled,
+  KeyPackagesLow,
+  SessionEvents,
+} from "./events.js";
 export type { Id, IdLike } from "./id.js";
 export { inspectMessage, type MessageInspection } from "./inspect-message.js";
-export type { Joined, Operations } from "./operations.js";
+export type { Joined, JoinOptions, Operations } from "./operations.js";
 export type {
   Received,
   ReceivedCommit,

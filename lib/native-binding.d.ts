@@ -22,7 +22,7 @@ export declare class NativeDatabase {
   /** Creates a conversation and stages the commit that founds it. */
   stageCreate(id: Uint8Array, credentialRef: string, invitees: Array<NativeInvitee>, externalJoin: boolean): Promise<NativeStagedCommit>
   /** Joins by a Welcome. */
-  joinByWelcome(welcome: Uint8Array): Promise<NativeJoined>
+  joinByWelcome(welcome: Uint8Array, allowRollback: boolean): Promise<NativeJoined>
   /** Encrypts an application message. */
   encrypt(id: Uint8Array, plaintext: Uint8Array, aad?: Uint8Array | undefined | null): Promise<Uint8Array>
   /** The present epoch. */
@@ -39,6 +39,8 @@ export declare class NativeDatabase {
   exportSecret(id: Uint8Array, label: string, context: Uint8Array, length: number): Promise<Uint8Array>
   /** The epoch authenticator. */
   epochAuthenticator(id: Uint8Array): Promise<Uint8Array>
+  /** What is known of a conversation at this moment. */
+  conversationState(id: Uint8Array): Promise<NativeConversationState>
   /** The ids of all conversations. */
   conversations(): Promise<Array<string>>
   /** Deletes a conversation here. */
@@ -70,7 +72,7 @@ export declare class NativeDatabase {
   /** Closes after what was called before; later calls are `DATABASE_CLOSED`. */
   close(): Promise<void>
   /** Builds an external commit and puts it aside. */
-  stageExternalJoin(id: Uint8Array, credentialRef: string, groupInfo: Uint8Array): Promise<NativeStagedCommit>
+  stageExternalJoin(id: Uint8Array, credentialRef: string, groupInfo: Uint8Array, allowRollback: boolean): Promise<NativeStagedCommit>
   /** The external commit that is pending. */
   stagedJoin(id: Uint8Array): Promise<NativeStagedCommit | null>
   /** What a GroupInfo says about the pending join. */
@@ -97,6 +99,18 @@ export interface NativeChange {
   updated: Array<NativeMember>
 }
 
+/** What is known of a conversation at this moment. */
+export interface NativeConversationState {
+  epoch: bigint
+  membership: "founding" | "member" | "joining" | "removed"
+  credential?: NativeCredential
+  pendingProposals: number
+  unsettledCommit: boolean
+  waiting: number
+  stalled?: NativeStalled
+  externalJoin: boolean
+}
+
 /** A credential of this client. */
 export interface NativeCredential {
   ref: string
@@ -119,7 +133,7 @@ export interface NativeInspection {
 export interface NativeIntent {
   kind: "add" | "remove" | "update" | "credential" | "pending-proposals" | "again"
   invitees?: Array<NativeInvitee>
-  clientIds?: Array<Uint8Array>
+  leaves?: Array<NativeLeafName>
   credentialRef?: string
   again?: Uint8Array
 }
@@ -135,10 +149,12 @@ export interface NativeJoined {
   conversationId: string
   epoch: bigint
   members: Array<NativeMember>
+  inviter: NativeMember
   lastResort: boolean
   cipherSuite: number
   received: Array<NativeReceived>
   settled: Array<NativeSettled>
+  stalled: Array<NativeStalled>
   again: boolean
 }
 
@@ -149,6 +165,12 @@ export interface NativeKeyPackage {
   cipherSuite: number
   notAfterMs: number
   lastResort: boolean
+}
+
+/** A leaf, by name and signature key, or by name alone. */
+export interface NativeLeafName {
+  clientId: Uint8Array
+  signatureKey?: Uint8Array
 }
 
 /** One leaf of the group's tree. */
@@ -165,12 +187,14 @@ export interface NativeMerged {
   change: NativeChange
   received: Array<NativeReceived>
   settled: Array<NativeSettled>
+  stalled: Array<NativeStalled>
 }
 
 /** What came of a batch. */
 export interface NativeReceipt {
   received: Array<NativeReceived>
   settled: Array<NativeSettled>
+  stalled: Array<NativeStalled>
 }
 
 /** One thing that came of receiving; which fields are set follows from the type. */
@@ -221,6 +245,15 @@ export interface NativeStagedCommit {
   change: NativeChange
   attempt: number
   intent: Uint8Array
+}
+
+/** The commit that a conversation is stalled by. */
+export interface NativeStalled {
+  conversationId: string
+  why: "refused" | "invalid"
+  epoch: bigint
+  messageId: string
+  reason: string
 }
 
 /** A commit that is not settled. */

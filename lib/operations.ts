@@ -13,6 +13,7 @@ import {
   keyPackageOptions,
   parse,
   shortText,
+  welcomeOptions,
 } from "./options.js";
 import { copyMessages, joinByWelcome, receive } from "./receive.js";
 import type { Received } from "./received.js";
@@ -32,12 +33,20 @@ import type { Scope } from "./scope.js";
 export interface Joined {
   /** The conversation that this client is in now. */
   readonly conversation: MlsConversation;
-  /** Who is in it, oneself included. */
+  /** Who is in it, oneself included. Two leaves of one name are shown as two: tell them apart by `signatureKey`. */
   readonly members: Member[];
+  /** Who made the commit that added this client. */
+  readonly inviter: Member;
   /** Whether the last-resort key package was used: time to publish fresh ones, and to update the keys here. */
   readonly lastResort: boolean;
   /** What had been waiting for this Welcome. */
   readonly received: Received[];
+}
+
+/** How a conversation is joined. */
+export interface JoinOptions {
+  /** Consent to an epoch before the newest that this client has known of the conversation. Default false. */
+  allowRollback?: boolean;
 }
 
 /** What a session and a transaction can do. On a session each call is a transaction of its own; on a transaction they are stored together. */
@@ -81,9 +90,17 @@ export interface Operations {
    * Joins the conversation that this Welcome is for, and receives what has been waiting for it. A Welcome that comes again, after a
    * crash before it was acknowledged, answers the conversation as it is now, and does nothing. `WELCOME_INVALID` and
    * `WELCOME_WITHOUT_KEY_PACKAGE` leave everything as it was. So does `CONVERSATION_EXISTS`: receive the removal first, then join.
-   * `WELCOME_OVERTAKEN`, where this client has joined in that epoch or a later one, uses up the key package.
+   * `WELCOME_OVERTAKEN`, where this client has joined in that epoch or a later one, uses up the key package. A conversation that
+   * is stalled is replaced by a Welcome to a later epoch.
+   *
+   * `ROLLBACK_REFUSED` for a Welcome to an epoch before the newest that this client has known of the conversation, also before it
+   * was removed or has wiped it, and for one that was used before with a last-resort key package: a server that replays old
+   * Welcomes would lead into an epoch with members who were removed since. `allowRollback: true` is consent.
+   *
+   * To look at a conversation before joining it, call this in a transaction and throw: all is as it was then, the key package
+   * included, and the Welcome can be used again.
    */
-  joinByWelcome(welcome: Bytes): Promise<Joined>;
+  joinByWelcome(welcome: Bytes, options?: JoinOptions): Promise<Joined>;
   /**
    * Joins by an external commit (RFC 9420 section 12.4.3.2), from a GroupInfo that the transport fetches for each attempt. Also
    * heals: once it is accepted it replaces a conversation that is behind, removed or forked, and until then that one stays as
@@ -94,9 +111,13 @@ export interface Operations {
    * remove the old client first. `EXTERNAL_JOIN_REFUSED` for a conversation that was not created with `externalJoin`, `GROUP_INFO_UNAVAILABLE` and
    * `GROUP_INFO_INVALID` for what the transport answers, `TRANSPORT_MISSING` when it has no `fetchGroupInfo`. When the outcome is
    * unknown the commit stays, listed by `unsettledCommits`; the conversation is not there until it is accepted. To `wipe` a conversation
-   * while it is joined anew takes the commit along: `CONVERSATION_NOT_FOUND`.
+   * while it is joined anew takes the commit along: `CONVERSATION_NOT_FOUND`. `ROLLBACK_REFUSED` for a GroupInfo of an epoch before
+   * the newest that this client has known of the conversation, unless `allowRollback: true`.
    */
-  joinByExternalCommit(id: IdLike, options: { credential: CredentialRef } & CommitOptions): Promise<MlsConversation>;
+  joinByExternalCommit(
+    id: IdLike,
+    options: { credential: CredentialRef } & JoinOptions & CommitOptions,
+  ): Promise<MlsConversation>;
   /** A handle, without asking the keystore. Throws `INVALID_ARGUMENT` for what is no id. */
   conversation(id: IdLike): MlsConversation;
   /** The ids of all conversations, also of those that removed this client. */
@@ -176,19 +197,22 @@ export class ScopedOperations implements Operations {
     return new Conversation(this.#scope, name);
   }
 
-  async joinByWelcome(welcome: Bytes): Promise<Joined> {
-    const { joined, received } = await joinByWelcome(this.#scope, copyBytes(welcome, "welcome"));
+  async joinByWelcome(welcome: Bytes, options: JoinOptions = {}): Promise<Joined> {
+    const copy = copyBytes(welcome, "welcome");
+    const { allowRollback } = parse(welcomeOptions, options, "options");
+    const { joined, received } = await joinByWelcome(this.#scope, copy, allowRollback);
     const conversation = new Conversation(this.#scope, nameOf(joined.conversationId, "conversationId"));
-    return { conversation, members: joined.members.map(memberOf), lastResort: joined.lastResort, received };
+    const { members, inviter, lastResort } = joined;
+    return { conversation, members: members.map(memberOf), inviter: memberOf(inviter), lastResort, received };
   }
 
   async joinByExternalCommit(
     id: IdLike,
-    options: { credential: CredentialRef } & CommitOptions,
+    options: { credential: CredentialRef } & JoinOptions & CommitOptions,
   ): Promise<MlsConversation> {
     const name = nameOf(id, "id");
-    const { credential, ...sending } = parse(joinOptions, options, "options");
-    await joinByExternalCommit(this.#scope, name, credential.ref, sending);
+    const { credential, allowRollback, ...sending } = parse(joinOptions, options, "options");
+    await joinByExternalCommit(this.#scope, name, { credentialRef: credential.ref, allowRollback }, sending);
     return new Conversation(this.#scope, name);
   }
 

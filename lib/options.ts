@@ -99,7 +99,9 @@ export const sessionOptions = z.strictObject({
 
 export const commitOptions = z.strictObject({ signal: signal.optional(), attempts: whole(1, 1000).optional() });
 export const updateOptions = commitOptions.extend({ credential: credentialRef.optional() });
-export const joinOptions = commitOptions.extend({ credential: credentialRef });
+const allowRollback = z.boolean().default(false);
+export const joinOptions = commitOptions.extend({ credential: credentialRef, allowRollback });
+export const welcomeOptions = z.strictObject({ allowRollback });
 export const settleOptions = z.strictObject({ signal: signal.optional() });
 export const encryptOptions = z.strictObject({ aad: later });
 export const createOptions = z.strictObject({
@@ -108,6 +110,8 @@ export const createOptions = z.strictObject({
   externalJoin: z.boolean().default(false),
 });
 export const invitee = z.strictObject({ keyPackage: later, clientId: later });
+/** A `Member` has more properties, which do not name it. */
+export const leafName = z.object({ clientId: later, signatureKey: later });
 
 export const keyPackageOptions = z.strictObject({
   count: whole(1, 1000),

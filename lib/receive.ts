@@ -2,7 +2,8 @@ import { type Bytes, copyBytes } from "./bytes.js";
 import { isErrorCode, MlsError } from "./errors.js";
 import type { Name } from "./id.js";
 import { warnWhenLow } from "./key-packages-low.js";
-import type { NativeJoined, NativeReceipt, NativeReceived, NativeSettled } from "./native-binding.js";
+import { stalledOf } from "./conversation-state.js";
+import type { NativeJoined, NativeReceipt, NativeReceived, NativeSettled, NativeStalled } from "./native-binding.js";
 import type { Received } from "./received.js";
 import { changeOf, memberOf, noChange } from "./records.js";
 import type { Scope } from "./scope.js";
@@ -34,16 +35,23 @@ export async function receive(
   return received;
 }
 
-/** Receives one message of this conversation; a message that is rejected is an error here, and is not delivered. */
+/**
+ * Receives one message of this conversation; a message that is rejected is an error here, and is not delivered. A commit that
+ * stalls the conversation is rejected after that is stored.
+ */
 export async function decrypt(scope: Scope, conversation: Name, message: Bytes): Promise<Received[]> {
+  let rejected: NativeReceived | undefined;
   const { received } = await scope.receiving(
     async (native) => {
       const receipt = await native.receive([message], { handshakesOnly: false, only: conversation.bytes });
-      refuseRejected(receipt.received[0], conversation);
-      return receipt;
+      const [first, ...released] = receipt.received;
+      if (first?.type !== "rejected") return receipt;
+      rejected = first;
+      return { ...receipt, received: released };
     },
     (receipt) => applied(scope.state, receipt, { byApplication: true }),
   );
+  refuseRejected(rejected, conversation);
   return received;
 }
 
@@ -51,10 +59,11 @@ export async function decrypt(scope: Scope, conversation: Name, message: Bytes):
 export async function joinByWelcome(
   scope: Scope,
   welcome: Bytes,
+  allowRollback: boolean,
 ): Promise<{ joined: NativeJoined; received: Received[] }> {
   const { result, received } = await scope.receiving(
-    (native) => native.joinByWelcome(welcome),
-    ({ conversationId, epoch, members, received: released, settled, again }) => {
+    (native) => native.joinByWelcome(welcome, allowRollback),
+    ({ conversationId, epoch, members, received: released, settled, stalled, again }) => {
       if (again) return;
       const change = { ...noChange(), added: members.map(memberOf) };
       scope.state.events.emit("conversationChanged", { conversationId, epoch, change, active: true, cause: "joined" });
@@ -63,6 +72,7 @@ export async function joinByWelcome(
       const flight = scope.state.lanes.find(conversationId)?.flight;
       if (flight?.kind.cause === "joined" && epoch > flight.staged.epoch) flight.joined = true;
       tellSettled(scope.state, settled);
+      tellStalled(scope.state, stalled);
       void warnWhenLow(scope.state);
     },
   );
@@ -75,12 +85,19 @@ export async function joinByWelcome(
  */
 export function applied(
   state: SessionState,
-  { received, settled }: NativeReceipt,
+  { received, settled, stalled }: NativeReceipt,
   { byApplication }: { byApplication: boolean },
 ): void {
   if (byApplication) for (const { conversationId, epoch } of received) remember(state, conversationId, epoch);
   announce(state, received);
   tellSettled(state, settled);
+  tellStalled(state, stalled);
+}
+
+function tellStalled(state: SessionState, stalled: readonly NativeStalled[]): void {
+  for (const one of stalled) {
+    state.events.emit("conversationStalled", { conversationId: one.conversationId, ...stalledOf(one) });
+  }
 }
 
 /** Tells whoever waits for a commit what became of it; the listeners, where nobody waits. */
@@ -128,7 +145,9 @@ function remember(state: SessionState, conversationId: string | undefined, epoch
 
 function refuseRejected(received: NativeReceived | undefined, { id }: Name): void {
   if (received?.type !== "rejected") return;
-  const { code, reason } = received;
-  const message = `The message was rejected and left no trace: ${reason ?? "it is not valid."}`;
-  throw new MlsError(isErrorCode(code) ? code : "MESSAGE_INVALID", message, { context: { conversationId: id } });
+  const { code, reason, epoch } = received;
+  const message = `The message was rejected: ${reason ?? "it is not valid."}`;
+  throw new MlsError(isErrorCode(code) ? code : "MESSAGE_INVALID", message, {
+    context: { conversationId: id, ...(epoch !== undefined && { epoch: String(epoch) }) },
+  });
 }

@@ -27,12 +27,19 @@ export interface ReceivedWelcome {
   readonly messageId: Id;
 }
 
-/** Tampered, forged, malformed or against policy. It left no trace: the genuine message can still be received. */
+/**
+ * Tampered, forged, malformed or against policy. It left no trace: the genuine message can still be received. Only a commit that
+ * a member has signed, and that was not applied, leaves one: the conversation is stalled then (`MlsConversation.state`).
+ */
 export interface ReceivedRejected {
   /** Tells the kinds apart. */
   readonly type: "rejected";
   /** The SHA-256 of the message, lowercase hex. */
   readonly messageId: Id;
+  /** The conversation that the message names, where it can be read; for a forgery that proves nothing. */
+  readonly conversationId?: Id;
+  /** The epoch that the message names, likewise. */
+  readonly epoch?: bigint;
   /** Why, for a program. */
   readonly code: MlsErrorCode;
   /** Why, for people. */
@@ -128,6 +135,8 @@ export function receivedOf(record: NativeReceived): Received {
       return {
         type,
         messageId,
+        ...(record.conversationId !== undefined && { conversationId: record.conversationId }),
+        ...(record.epoch !== undefined && { epoch: record.epoch }),
         code: isErrorCode(record.code) ? record.code : "MESSAGE_INVALID",
         reason: record.reason ?? "",
       };

@@ -143,7 +143,7 @@ class Sending {
     );
   }
 
-  #tellMerged({ outcome, change, received, settled }: NativeMerged): void {
+  #tellMerged({ outcome, change, received, settled, stalled }: NativeMerged): void {
     if (outcome !== "merged") return; // Told by whoever merged it, or not true at all.
     const { staged, kind, founding } = this.#flight;
     this.#flight.settle("merged");
@@ -154,7 +154,7 @@ class Sending {
       active: true,
       cause: founding === undefined ? kind.cause : "created",
     });
-    applied(this.#state, { received, settled }, { byApplication: false });
+    applied(this.#state, { received, settled, stalled }, { byApplication: false });
     if (kind.cause === "joined") void warnWhenLow(this.#state); // It may have taken the place of an invitation.
   }
 

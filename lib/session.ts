@@ -9,7 +9,7 @@ import { MlsError } from "./errors.js";
 import type { SessionEvents } from "./events.js";
 import { type Id, type IdLike, nameOf } from "./id.js";
 import { warnWhenLow } from "./key-packages-low.js";
-import { type Joined, type Operations, ScopedOperations } from "./operations.js";
+import { type Joined, type JoinOptions, type Operations, ScopedOperations } from "./operations.js";
 import { parse, sessionOptions, settleOptions } from "./options.js";
 import type { Received } from "./received.js";
 import type { CredentialRef, KeyPackage, UnsettledCommit } from "./records.js";
@@ -188,12 +188,15 @@ export class Session implements Operations, AsyncDisposable {
   }
 
   /** {@inheritDoc Operations.joinByWelcome} */
-  joinByWelcome(welcome: Bytes): Promise<Joined> {
-    return this.#operations.joinByWelcome(welcome);
+  joinByWelcome(welcome: Bytes, options?: JoinOptions): Promise<Joined> {
+    return this.#operations.joinByWelcome(welcome, options);
   }
 
   /** {@inheritDoc Operations.joinByExternalCommit} */
-  joinByExternalCommit(id: IdLike, options: { credential: CredentialRef } & CommitOptions): Promise<MlsConversation> {
+  joinByExternalCommit(
+    id: IdLike,
+    options: { credential: CredentialRef } & JoinOptions & CommitOptions,
+  ): Promise<MlsConversation> {
     return this.#operations.joinByExternalCommit(id, options);
   }
 

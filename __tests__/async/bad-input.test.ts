@@ -210,7 +210,7 @@ const cases: Case[] = [
     "a removal by number",
     ({ team }) => team.removeMembers(wrong([1])),
     "INVALID_ARGUMENT",
-    /clientIds\.0 must be a string/,
+    /leaves\.0 must be a string/,
   ],
   [
     "a client id with NUL",
@@ -275,7 +275,7 @@ const cases: Case[] = [
     "INVALID_ARGUMENT",
     /options\.members must be an array with 1 to/,
   ],
-  ["nobody to remove", ({ team }) => team.removeMembers([]), "INVALID_ARGUMENT", /clientIds must be an array/],
+  ["nobody to remove", ({ team }) => team.removeMembers([]), "INVALID_ARGUMENT", /leaves must be an array/],
   [
     "an invitee of text",
     ({ team }) => team.addMembers(wrong(["carol"])),

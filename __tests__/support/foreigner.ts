@@ -16,6 +16,7 @@ import {
   getCiphersuiteFromName,
   getCiphersuiteImpl,
   joinGroup,
+  joinGroupExternal,
   type KeyPackage,
   type LeafNode,
   type LeafNodeData,
@@ -26,11 +27,18 @@ import {
   type Proposal,
   proposeAddExternal,
 } from "ts-mls";
+import { defaultClientConfig } from "ts-mls/clientConfig.js";
+import type { Commit } from "ts-mls/commit.js";
 import { signWithLabel } from "ts-mls/crypto/signature.js";
-import { encodeLeafNodeTBS, type LeafNodeTBS } from "ts-mls/leafNode.js";
+import { signFramedContentTBS, toTbs } from "ts-mls/framedContent.js";
+import { signKeyPackage } from "ts-mls/keyPackage.js";
+import { encodeLeafNodeTBS, type LeafNodeTBS, signLeafNodeKeyPackage } from "ts-mls/leafNode.js";
+import { protectPublicMessage } from "ts-mls/messageProtectionPublic.js";
 import { addressee, addition, decoded, encoded, hex, nameOf, withLeafKey } from "./foreign-messages.js";
 import { bytes, suite, text } from "./people.js";
 import type { Server } from "./server.js";
+
+type HpkePublicKey = Awaited<ReturnType<CiphersuiteImpl["hpke"]["importPublicKey"]>>;
 
 /** How handshake messages are framed: readable for the server, or encrypted. */
 export type Framing = "public" | "private";
@@ -47,6 +55,8 @@ interface Settings {
 export class Foreigner {
   readonly name: string;
   readonly server: Server;
+  /** What its key packages say from now on that it can do. */
+  capabilities: Capabilities;
   readonly #mls: CiphersuiteImpl;
   readonly #framing: Framing;
   readonly #invitations: { publicPackage: KeyPackage; privatePackage: PrivateKeyPackage }[] = [];
@@ -61,6 +71,13 @@ export class Foreigner {
     this.server = server;
     this.#mls = mls;
     this.#framing = framing;
+    this.capabilities = {
+      versions: ["mls10"],
+      ciphersuites: [mls.name],
+      extensions: [0x0a0a],
+      proposals: [0x1a1a],
+      credentials: ["basic", "x509"],
+    };
   }
 
   /** Comes without a conversation. Handshake messages are framed as private messages unless told otherwise. */
@@ -74,9 +91,20 @@ export class Foreigner {
     const now = BigInt(Math.floor(Date.now() / 1000));
     const { lifetime = { notBefore: now - 3_600n, notAfter: now + 86_400n } } = odd;
     const { credential = { credentialType: "basic", identity: bytes(this.name) } } = odd;
-    const invitation = await generateKeyPackage(credential, this.#capabilities, lifetime, [], this.#mls);
+    const invitation = await generateKeyPackage(credential, this.capabilities, lifetime, [], this.#mls);
     this.#invitations.push(invitation);
     return encoded({ version: "mls10", wireformat: "mls_key_package", keyPackage: invitation.publicPackage });
+  }
+
+  /** A key package whose leaf has this public key, which need not be one. */
+  async keyPackageWithLeafKey(hpkePublicKey: Bytes): Promise<Bytes> {
+    await this.keyPackage();
+    const { publicPackage, privatePackage } = this.#invitations.at(-1)!;
+    const key = privatePackage.signaturePrivateKey;
+    const leaf = { ...publicPackage.leafNode, hpkePublicKey };
+    const leafNode = await signLeafNodeKeyPackage({ ...leaf, leafNodeSource: "key_package" }, key, this.#mls.signature);
+    const keyPackage = await signKeyPackage({ ...publicPackage, leafNode }, key, this.#mls.signature);
+    return encoded({ version: "mls10", wireformat: "mls_key_package", keyPackage });
   }
 
   /** Joins by the Welcome that waits, and reads the conversation only from there on. */
@@ -180,6 +208,56 @@ export class Foreigner {
     this.#state = newState;
   }
 
+  /**
+   * A commit whose contents are changed after it was made, and signed anew: what it says of the secrets is not true any more. It
+   * is not sent, and this member stays where it is.
+   */
+  async forges(odd: (commit: Commit) => Commit): Promise<Bytes> {
+    const { groupContext, signaturePrivateKey, keySchedule } = this.#state;
+    const made = await createCommit(
+      { state: this.#state, cipherSuite: this.#mls },
+      { extraProposals: [], wireAsPublicMessage: true },
+    );
+    if (made.commit.wireformat !== "mls_public_message") throw new Error("It was to be public.");
+    const { content, auth } = made.commit.publicMessage;
+    if (content.contentType !== "commit" || auth.contentType !== "commit") throw new Error("It was to be a commit.");
+    const changed = { ...content, commit: odd(content.commit) };
+    const toSign = toTbs(changed, "mls_public_message", groupContext);
+    const signature = await signFramedContentTBS(signaturePrivateKey, toSign, this.#mls.signature);
+    const publicMessage = await protectPublicMessage(
+      keySchedule.membershipKey,
+      groupContext,
+      { wireformat: "mls_public_message", content: changed, auth: { ...auth, signature } },
+      this.#mls,
+    );
+    return encoded({ version: "mls10", wireformat: "mls_public_message", publicMessage });
+  }
+
+  /** Joins from outside by a commit that removes the leaf of this name, whoever it belongs to. */
+  async takesThePlaceOf(name: string, id: string): Promise<Bytes> {
+    const message = decoded(this.server.groupInfo(id));
+    if (message.wireformat !== "mls_group_info") throw new Error("This is no GroupInfo.");
+    await this.keyPackage();
+    const { publicPackage, privatePackage } = this.#invitations.at(-1)!;
+    const isTheVictim = (_: KeyPackage, leaf: LeafNode): boolean => nameOf(leaf) === name;
+    const keyPackageEqualityConfig = { compareKeyPackages: () => false, compareKeyPackageToLeafNode: isTheVictim };
+    // ts-mls takes the key in a GroupInfo without its length for the key; RFC 9420 section 12.4.3.2 gives it one.
+    const { hpke } = this.#mls;
+    const importPublicKey = (key: Bytes): Promise<HpkePublicKey> =>
+      hpke.importPublicKey(key.length === 33 ? key.subarray(1) : key);
+    const joined = await joinGroupExternal(
+      message.groupInfo,
+      publicPackage,
+      privatePackage,
+      true,
+      { ...this.#mls, hpke: { ...hpke, importPublicKey } },
+      undefined,
+      { ...defaultClientConfig, keyPackageEqualityConfig },
+    );
+    this.#joined = joined.newState;
+    return encoded({ version: "mls10", wireformat: "mls_public_message", publicMessage: joined.publicMessage });
+  }
+
   /** Commits what adds another one of its make. */
   async invites(other: Foreigner): Promise<void> {
     await this.commits(addition(await other.keyPackage()));
@@ -259,12 +337,6 @@ export class Foreigner {
     this.#own.add(posted);
     this.server.post(posted);
     return posted;
-  }
-
-  get #capabilities(): Capabilities {
-    const known: Capabilities["credentials"] = ["basic", "x509"];
-    const ciphersuites = [this.#mls.name];
-    return { versions: ["mls10"], ciphersuites, extensions: [0x0a0a], proposals: [0x1a1a], credentials: known };
   }
 
   get #id(): string {

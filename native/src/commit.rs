@@ -1,7 +1,7 @@
 //! Commits: staging, merging, clearing, and what is left open.
 
 use conclave_core::conversation::commit::{MergeOutcome, Merged, Request, StagedCommit, Why};
-use conclave_core::conversation::intent::Invitee;
+use conclave_core::conversation::intent::{Invitee, LeafName};
 use conclave_core::conversation::known::MessageId;
 use conclave_core::error::{Error, Result};
 use conclave_core::id::{display_id, from_hex, hex};
@@ -10,6 +10,7 @@ use napi::bindgen_prelude::{BigInt, Object};
 use napi_derive::napi;
 
 use crate::bytes::Uint8Array;
+use crate::conversation::NativeStalled;
 use crate::credential::reference;
 use crate::database::NativeDatabase;
 use crate::key_package::milliseconds;
@@ -32,13 +33,29 @@ impl From<NativeInvitee> for Invitee {
     }
 }
 
+/// A leaf, by name and signature key, or by name alone.
+#[napi(object, object_to_js = false)]
+pub struct NativeLeafName {
+    pub client_id: Uint8Array,
+    pub signature_key: Option<Uint8Array>,
+}
+
+impl From<NativeLeafName> for LeafName {
+    fn from(leaf: NativeLeafName) -> Self {
+        LeafName {
+            client_id: leaf.client_id.0,
+            signature_key: leaf.signature_key.map(|key| key.0),
+        }
+    }
+}
+
 /// What a commit is for; the field that the kind names is set.
 #[napi(object, object_to_js = false)]
 pub struct NativeIntent {
     #[napi(ts_type = "\"add\" | \"remove\" | \"update\" | \"credential\" | \"pending-proposals\" | \"again\"")]
     pub kind: String,
     pub invitees: Option<Vec<NativeInvitee>>,
-    pub client_ids: Option<Vec<Uint8Array>>,
+    pub leaves: Option<Vec<NativeLeafName>>,
     pub credential_ref: Option<String>,
     pub again: Option<Uint8Array>,
 }
@@ -47,7 +64,7 @@ impl NativeIntent {
     fn request(self) -> Result<Request> {
         Ok(match self.kind.as_str() {
             "add" => Request::Add(converted(self.invitees.unwrap_or_default())),
-            "remove" => Request::Remove(self.client_ids.unwrap_or_default().into_iter().map(|id| id.0).collect()),
+            "remove" => Request::Remove(converted(self.leaves.unwrap_or_default())),
             "update" => Request::Update,
             "credential" => Request::Credential(reference(&self.credential_ref.unwrap_or_default())?),
             "pending-proposals" => Request::PendingProposals,
@@ -139,6 +156,7 @@ pub struct NativeMerged {
     pub change: NativeChange,
     pub received: Vec<NativeReceived>,
     pub settled: Vec<NativeSettled>,
+    pub stalled: Vec<NativeStalled>,
 }
 
 impl From<Merged> for NativeMerged {
@@ -154,6 +172,7 @@ impl From<Merged> for NativeMerged {
             change: merged.change.into(),
             received: converted(merged.received),
             settled: converted(merged.settled),
+            stalled: converted(merged.stalled),
         }
     }
 }

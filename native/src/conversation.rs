@@ -1,15 +1,17 @@
 //! Creating and joining conversations, sending, and what can be asked about them.
 
+use conclave_core::conversation::info::{ConversationState, Membership};
 use conclave_core::conversation::join::Joined;
+use conclave_core::conversation::stalled::{StallCause, StalledNow};
 use conclave_core::error::Error;
-use conclave_core::id::display_id;
+use conclave_core::id::{display_id, hex};
 use napi::Env;
 use napi::bindgen_prelude::{BigInt, Object};
 use napi_derive::napi;
 
 use crate::bytes::Uint8Array;
 use crate::commit::{NativeInvitee, NativeStagedCommit};
-use crate::credential::reference;
+use crate::credential::{NativeCredential, reference};
 use crate::database::NativeDatabase;
 use crate::member::{NativeMember, converted};
 use crate::receive::{NativeReceived, NativeSettled};
@@ -20,10 +22,12 @@ pub struct NativeJoined {
     pub conversation_id: String,
     pub epoch: BigInt,
     pub members: Vec<NativeMember>,
+    pub inviter: NativeMember,
     pub last_resort: bool,
     pub cipher_suite: u16,
     pub received: Vec<NativeReceived>,
     pub settled: Vec<NativeSettled>,
+    pub stalled: Vec<NativeStalled>,
     pub again: bool,
 }
 
@@ -33,11 +37,76 @@ impl From<Joined> for NativeJoined {
             conversation_id: display_id(&joined.conversation_id),
             epoch: joined.epoch.into(),
             members: converted(joined.members),
+            inviter: joined.inviter.into(),
             last_resort: joined.last_resort,
             cipher_suite: joined.cipher_suite,
             received: converted(joined.received),
             settled: converted(joined.settled),
+            stalled: converted(joined.stalled),
             again: joined.again,
+        }
+    }
+}
+
+/// The commit that a conversation is stalled by.
+#[napi(object, object_from_js = false)]
+pub struct NativeStalled {
+    pub conversation_id: String,
+    #[napi(ts_type = "\"refused\" | \"invalid\"")]
+    pub why: String,
+    pub epoch: BigInt,
+    pub message_id: String,
+    pub reason: String,
+}
+
+impl From<StalledNow> for NativeStalled {
+    fn from(now: StalledNow) -> Self {
+        let why = match now.stalled.why {
+            StallCause::Refused => "refused",
+            StallCause::Invalid => "invalid",
+        };
+        NativeStalled {
+            conversation_id: display_id(&now.conversation_id),
+            why: why.to_owned(),
+            epoch: now.stalled.epoch.into(),
+            message_id: hex(&now.stalled.message_id),
+            reason: now.stalled.reason,
+        }
+    }
+}
+
+/// What is known of a conversation at this moment.
+#[napi(object, object_from_js = false)]
+pub struct NativeConversationState {
+    pub epoch: BigInt,
+    #[napi(ts_type = "\"founding\" | \"member\" | \"joining\" | \"removed\"")]
+    pub membership: String,
+    pub credential: Option<NativeCredential>,
+    pub pending_proposals: u32,
+    pub unsettled_commit: bool,
+    pub waiting: u32,
+    pub stalled: Option<NativeStalled>,
+    pub external_join: bool,
+}
+
+impl From<ConversationState> for NativeConversationState {
+    fn from(state: ConversationState) -> Self {
+        let membership = match state.membership {
+            Membership::Founding => "founding",
+            Membership::Member => "member",
+            Membership::Joining => "joining",
+            Membership::Removed => "removed",
+        };
+        let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        NativeConversationState {
+            epoch: state.epoch.into(),
+            membership: membership.to_owned(),
+            credential: state.credential.map(NativeCredential::from),
+            pending_proposals: count(state.pending_proposals),
+            unsettled_commit: state.unsettled_commit,
+            waiting: count(state.waiting),
+            stalled: state.stalled.map(NativeStalled::from),
+            external_join: state.external_join,
         }
     }
 }
@@ -81,10 +150,15 @@ impl NativeDatabase {
 
     /// Joins by a Welcome.
     #[napi(ts_return_type = "Promise<NativeJoined>", catch_unwind)]
-    pub fn join_by_welcome<'env>(&self, env: &'env Env, welcome: Uint8Array) -> napi::Result<Object<'env>> {
+    pub fn join_by_welcome<'env>(
+        &self,
+        env: &'env Env,
+        welcome: Uint8Array,
+        allow_rollback: bool,
+    ) -> napi::Result<Object<'env>> {
         self.step(
             env,
-            move |session| session.join_by_welcome(&welcome.0),
+            move |session| session.join_by_welcome(&welcome.0, allow_rollback),
             NativeJoined::from,
         )
     }
@@ -159,6 +233,16 @@ impl NativeDatabase {
     #[napi(ts_return_type = "Promise<Uint8Array>", catch_unwind)]
     pub fn epoch_authenticator<'env>(&self, env: &'env Env, id: Uint8Array) -> napi::Result<Object<'env>> {
         self.step(env, move |session| session.epoch_authenticator(&id.0), Uint8Array)
+    }
+
+    /// What is known of a conversation at this moment.
+    #[napi(ts_return_type = "Promise<NativeConversationState>", catch_unwind)]
+    pub fn conversation_state<'env>(&self, env: &'env Env, id: Uint8Array) -> napi::Result<Object<'env>> {
+        self.step(
+            env,
+            move |session| session.conversation_state(&id.0),
+            NativeConversationState::from,
+        )
     }
 
     /// The ids of all conversations.

@@ -20,10 +20,13 @@ impl NativeDatabase {
         id: Uint8Array,
         credential_ref: String,
         group_info: Uint8Array,
+        allow_rollback: bool,
     ) -> napi::Result<Object<'env>> {
         self.step(
             env,
-            move |session| session.stage_external_join(&id.0, &reference(&credential_ref)?, &group_info.0),
+            move |session| {
+                session.stage_external_join(&id.0, &reference(&credential_ref)?, &group_info.0, allow_rollback)
+            },
             NativeStagedCommit::from,
         )
     }

@@ -9,6 +9,7 @@ use napi::bindgen_prelude::{BigInt, Object};
 use napi_derive::napi;
 
 use crate::bytes::Uint8Array;
+use crate::conversation::NativeStalled;
 use crate::database::NativeDatabase;
 use crate::key_package::milliseconds;
 use crate::member::{NativeChange, NativeMember, converted};
@@ -159,6 +160,7 @@ impl From<Settled> for NativeSettled {
 pub struct NativeReceipt {
     pub received: Vec<NativeReceived>,
     pub settled: Vec<NativeSettled>,
+    pub stalled: Vec<NativeStalled>,
 }
 
 impl From<Receipt> for NativeReceipt {
@@ -166,6 +168,7 @@ impl From<Receipt> for NativeReceipt {
         NativeReceipt {
             received: converted(receipt.received),
             settled: converted(receipt.settled),
+            stalled: converted(receipt.stalled),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Conversations: MLS groups as this client takes part in them. One file per thing that is done with them.
 
+mod admit;
 pub(crate) mod buffer;
 pub mod commit;
 mod create;
@@ -8,17 +9,23 @@ pub mod external_join;
 mod framed;
 pub(crate) mod generations;
 mod group_info;
-mod info;
+mod hpke_key;
+pub mod info;
 pub mod intent;
 pub mod join;
 pub mod known;
+mod newest;
 mod past;
 mod pending;
 mod policy;
 mod process;
 pub mod receive;
 pub mod received;
+mod seen;
+mod set_aside;
 mod stage;
+pub mod stalled;
+mod verdict;
 mod wipe;
 
 use openmls::prelude::{
@@ -30,11 +37,13 @@ use serde::{Deserialize, Serialize};
 use crate::codec::encode;
 use crate::conversation::generations::Reserved;
 use crate::conversation::known::MessageId;
+use crate::conversation::stalled::Stalled;
 use crate::credential::CredentialRow;
 use crate::error::{Code, Error, Result};
 use crate::id::check_id;
 use crate::keystore::Entity;
 use crate::limits::{FORWARD, OUT_OF_ORDER, PADDING, PAST_EPOCHS};
+use crate::member::Member;
 use crate::provider::Provider;
 use crate::session::Session;
 
@@ -50,6 +59,8 @@ pub(crate) struct ConversationRow {
     pub(crate) last: u64,
     /// Whether messages wait whose epoch has begun, because nobody took them then.
     pub(crate) held: bool,
+    /// The commit of a member that was not applied here, if others may have applied it.
+    pub(crate) stalled: Option<Stalled>,
     /// By which Welcome it was joined, if by one.
     pub(crate) welcome: Option<Invitation>,
     /// What was left of one of that id that had removed this client, until the commit that founds this one is accepted.
@@ -62,6 +73,8 @@ pub(crate) struct Invitation {
     pub(crate) message_id: MessageId,
     /// Whether it used a last-resort key package.
     pub(crate) last_resort: bool,
+    /// Who made the commit that it came with.
+    pub(crate) inviter: Member,
 }
 
 /// How this client stands to a conversation.
@@ -124,10 +137,7 @@ impl Session {
         let scope = scope_of(id)?;
         match self.find_row(&scope)? {
             Some(row) => Ok((scope, row)),
-            None => Err(Error::new(
-                Code::ConversationNotFound,
-                "This client has no such conversation. Create it, or join it by a Welcome.",
-            )),
+            None => Err(not_found()),
         }
     }
 
@@ -169,6 +179,13 @@ pub(crate) fn scope_of(id: &[u8]) -> Result<Vec<u8>> {
 fn load(provider: &Provider, id: &[u8]) -> Result<MlsGroup> {
     MlsGroup::load(provider.storage(), &GroupId::from_slice(id))?
         .ok_or_else(|| Error::internal("a conversation has a row but no group"))
+}
+
+fn not_found() -> Error {
+    Error::new(
+        Code::ConversationNotFound,
+        "This client has no such conversation. Create it, or join it by a Welcome.",
+    )
 }
 
 fn inactive() -> Error {

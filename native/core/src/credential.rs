@@ -70,6 +70,17 @@ impl CredentialRow {
         })
     }
 
+    fn into_ref(self, reference: &[u8]) -> Result<CredentialRef> {
+        let reference = reference
+            .try_into()
+            .map_err(|_| Error::internal("a credential reference is not 32 bytes"))?;
+        Ok(CredentialRef {
+            reference,
+            cipher_suite: self.suite()?,
+            credential: self.credential.clone(),
+        })
+    }
+
     pub(crate) fn suite(&self) -> Result<Ciphersuite> {
         cipher_suite(self.cipher_suite)
     }
@@ -180,21 +191,24 @@ impl Session {
         Ok(false)
     }
 
+    /// The credential with this reference, if it is kept.
+    pub(crate) fn credential_ref(&self, reference: &[u8]) -> Result<Option<CredentialRef>> {
+        let Some(row) = self
+            .provider
+            .read::<CredentialRow>(Entity::Credential, &[], reference)?
+        else {
+            return Ok(None);
+        };
+        Ok(Some(row.into_ref(reference)?))
+    }
+
     /// All credentials, in the order of their references.
     pub fn credentials(&self) -> Result<Vec<CredentialRef>> {
         let rows = self.provider.rows().list(Entity::Credential, &[])?;
         rows.into_iter()
             .map(|(key, value)| {
                 let row: CredentialRow = decode(&value)?;
-                let reference = key
-                    .as_slice()
-                    .try_into()
-                    .map_err(|_| Error::internal("a credential reference is not 32 bytes"))?;
-                Ok(CredentialRef {
-                    reference,
-                    cipher_suite: row.suite()?,
-                    credential: row.credential,
-                })
+                row.into_ref(&key)
             })
             .collect()
     }

@@ -30,3 +30,18 @@ pub const MAX_BUFFERED: usize = 1000;
 pub const MAX_BUFFERED_BYTES: usize = 16 * 1024 * 1024;
 /// The most conversations not joined yet for which messages wait.
 pub const MAX_BUFFERED_STRANGERS: usize = 100;
+
+/// How many application messages of one conversation are remembered, so that none that comes again is told to be lost.
+pub const MAX_SEEN: usize = 10_000;
+/// How many own generations are burnt in a row at most. Clients of other makes skip as few as 1,000.
+pub const MAX_BURNT: u32 = 500;
+/// For how many epochs of a conversation it is known what was sent in them, should this client come back by a Welcome for a
+/// last-resort key package.
+pub const MAX_RETURNS: usize = 64;
+
+/// How many refused proposals are kept in an epoch, for a commit that may name them.
+pub const MAX_SET_ASIDE: usize = 256;
+/// How many of one member, and of all clients outside together.
+pub const MAX_SET_ASIDE_BY_ONE: usize = 8;
+/// The largest that is kept, in bytes.
+pub const MAX_SET_ASIDE_BYTES: usize = 64 * 1024;

@@ -166,6 +166,7 @@ impl Session {
             .drain(index..)
             .next()
             .ok_or_else(|| Error::internal("no such mark"))?;
+        transaction.reserved.came_back = true;
         self.provider.rows().rollback_to(savepoint);
         for scope in &transaction.touched {
             self.groups.forget(scope);

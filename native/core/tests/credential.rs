@@ -133,7 +133,7 @@ fn its_echo_brings_the_credential_before_the_answer_does() {
 fn who_was_to_be_removed_is_removed_with_another_signature_key_too() {
     let (mut bob, mut carol) = (client("bob"), client("carol"));
     let mut alice = team(&mut [&mut bob, &mut carol]);
-    let lost = bob.stage(Request::Remove(vec![b"alice".to_vec()]));
+    let lost = bob.stage(Request::Remove(vec![b"alice".as_slice().into()]));
     let other = second(&mut alice, 1);
     let change = alice.commit(Request::Credential(other));
     bob.receive(&[&change.commit]);
@@ -206,7 +206,7 @@ fn a_credential_is_removed_with_its_key_packages_and_not_while_a_conversation_ne
         .expect("its bytes are still good");
     let welcome = staged.welcome.expect("it adds somebody");
     assert_eq!(
-        alice.code_of(|session| session.join_by_welcome(&welcome)),
+        alice.code_of(|session| session.join_by_welcome(&welcome, false)),
         Code::WelcomeWithoutKeyPackage
     );
     let hello = alice.send("hello");

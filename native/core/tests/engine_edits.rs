@@ -372,7 +372,7 @@ mod group_context {
     #[test]
     fn a_leaf_that_the_same_commit_adds_counts() {
         let (mut alice, mut bob, mut frank) = team_with_frank(false);
-        let mut greta = Foreigner::of("greta");
+        let greta = Foreigner::of("greta");
         let unable = greta.odd_key_package(|builder| builder.leaf_node_capabilities(capable_of(&[], &[])));
         let refusal = refusal_of(&mut frank, |plan| to(plan, &[self_remove()]).propose_adds([unable]));
         assert_eq!(refusal, Refusal::RequiredExtensionNotSupportedByAllMembers);

@@ -18,7 +18,7 @@ fn open_team(bob: &mut Client) -> Client {
 fn stage_join(client: &mut Client, group_info: &[u8]) -> StagedCommit {
     let credential = client.credential.clone();
     client
-        .step(|session| session.stage_external_join(TEAM, &credential, group_info))
+        .step(|session| session.stage_external_join(TEAM, &credential, group_info, false))
         .expect("it can be staged")
 }
 
@@ -114,11 +114,11 @@ fn a_conversation_that_does_not_allow_it_is_not_joined_from_outside() {
     let info = group_info(&mut alice);
     let credential = dave.credential.clone();
     assert_eq!(
-        dave.code_of(|session| session.stage_external_join(TEAM, &credential, &info)),
+        dave.code_of(|session| session.stage_external_join(TEAM, &credential, &info, false)),
         Code::ExternalJoinRefused
     );
     for damaged in [&info[..info.len() - 1], b"", &alice.send("no GroupInfo")] {
-        let refused = dave.code_of(|session| session.stage_external_join(TEAM, &credential, damaged));
+        let refused = dave.code_of(|session| session.stage_external_join(TEAM, &credential, damaged, false));
         assert_eq!(refused, Code::GroupInfoInvalid);
     }
     assert!(dave.session.unsettled_commits().expect("they can be listed").is_empty());
@@ -161,7 +161,7 @@ fn bob_heals_a_conversation_that_is_behind() {
 fn bob_comes_back_after_he_was_removed() {
     let mut bob = client("bob");
     let mut alice = open_team(&mut bob);
-    let removal = alice.commit(Request::Remove(vec![b"bob".to_vec()]));
+    let removal = alice.commit(Request::Remove(vec![b"bob".as_slice().into()]));
     bob.receive(&[&removal.commit]);
     let staged = stage_join(&mut bob, &group_info(&mut alice));
     assert!(!bob.session.active(TEAM).expect("a row stays"));
@@ -176,7 +176,7 @@ fn nobody_joins_under_the_name_of_a_member() {
     let (mut bob, mut impostor) = (client("bob"), client("bob"));
     let mut alice = open_team(&mut bob);
     let (credential, info) = (impostor.credential.clone(), group_info(&mut alice));
-    let refused = impostor.code_of(|session| session.stage_external_join(TEAM, &credential, &info));
+    let refused = impostor.code_of(|session| session.stage_external_join(TEAM, &credential, &info, false));
     assert_eq!(refused, Code::AlreadyMember);
     assert!(
         impostor

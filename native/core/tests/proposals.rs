@@ -7,7 +7,7 @@ use conclave_core::conversation::received::{Ignored, WaitingFor, What};
 use conclave_core::credential::Credential;
 use conclave_core::error::Code;
 use openmls::group::Propose;
-use openmls::prelude::{Extension, Extensions, ExternalSender, LeafNodeParameters, UnknownExtension};
+use openmls::prelude::{Extension, Extensions, ExternalSender, LeafNodeParameters, Lifetime, UnknownExtension};
 use openmls::schedule::PreSharedKeyId;
 use support::foreign::Foreigner;
 use support::{Client, TEAM, client, team};
@@ -270,7 +270,9 @@ fn proposals_of_which_no_commit_can_be_built_are_left_out() {
 fn when_no_proposal_makes_sense_a_commit_ends_them_all() {
     let mut bob = client("bob");
     let (mut alice, mut frank) = team_with_frank(&mut bob);
-    let proposal = frank.propose_add(&alice.invitee());
+    let over = Lifetime::init(0, 1);
+    let guest = Foreigner::of("guest").odd_key_package(|builder| builder.key_package_lifetime(over));
+    let proposal = frank.propose(Propose::Add(guest));
     alice.receive(&[&proposal]);
     bob.receive(&[&proposal]);
     let commit = commit_pending(&mut alice);

@@ -257,7 +257,7 @@ fn welcomes_with_a_changed_byte_anywhere() {
     for position in (0..welcome.len()).step_by(11) {
         let mut damaged = welcome.clone();
         damaged[position] ^= 0x20;
-        bob.step(|session| session.join_by_welcome(&damaged))
+        bob.step(|session| session.join_by_welcome(&damaged, false))
             .expect_err("it is damaged");
     }
     bob.join(&staged);

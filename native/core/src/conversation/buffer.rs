@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::conversation::framed::{Framed, frame};
 use crate::conversation::known::MessageId;
-use crate::conversation::policy::Verdict;
 use crate::conversation::received::{Receipt, Received, Unreadable, WaitingFor, What};
 use crate::conversation::stage::now_ms;
+use crate::conversation::verdict::Verdict;
 use crate::conversation::{Conversation, State};
 use crate::error::{Error, Result};
 use crate::keystore::Entity;
@@ -220,6 +220,11 @@ impl Conversation<'_> {
         }
         Ok(())
     }
+}
+
+/// How many messages wait for a conversation.
+pub(crate) fn count_waiting(provider: &Provider, scope: &[u8]) -> Result<usize> {
+    Ok(provider.rows().keys(Entity::Buffered, scope)?.len())
 }
 
 /// What waits for a conversation, in the order it came.

@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::decode;
 use crate::conversation::external_join::PendingJoin;
-use crate::conversation::intent::{Intent, Invitee};
+use crate::conversation::intent::{Intent, Invitee, LeafName};
 use crate::conversation::known::{Fate, MessageId};
 use crate::conversation::received::{Receipt, Received};
+use crate::conversation::stalled::StalledNow;
 use crate::conversation::{State, scope_of};
 use crate::error::{Code, Error, Result};
 use crate::keystore::Entity;
@@ -19,8 +20,8 @@ use crate::session::Session;
 pub enum Request {
     /// Add these clients.
     Add(Vec<Invitee>),
-    /// Remove the members with these client ids.
-    Remove(Vec<Vec<u8>>),
+    /// Remove these leaves.
+    Remove(Vec<LeafName>),
     /// Give this client new keys.
     Update,
     /// Give this client the credential with this reference, and with it another signature key, and new keys.
@@ -101,6 +102,8 @@ pub struct Merged {
     pub received: Vec<Received>,
     /// Another own commit that was open and has no place any more.
     pub settled: Vec<Settled>,
+    /// The conversation, if what it released has stalled it.
+    pub stalled: Vec<StalledNow>,
 }
 
 impl Merged {
@@ -112,6 +115,7 @@ impl Merged {
             change: Change::default(),
             received: Vec::new(),
             settled: Vec::new(),
+            stalled: Vec::new(),
         }
     }
 }
@@ -130,12 +134,14 @@ pub struct Settled {
 }
 
 impl Session {
-    /// Builds a commit and stores it with everything that sending it takes. `None`: nothing is left to do.
+    /// Builds a commit and stores it with everything that sending it takes. `None`: nothing is left to do. Fails with
+    /// `CONVERSATION_STALLED` where others may have left the present epoch.
     pub fn stage_commit(&mut self, id: &[u8], request: Request) -> Result<Option<StagedCommit>> {
         self.in_conversation(id, |conversation| {
+            conversation.refuse_when_stalled()?;
             let (intent, first) = match request {
                 Request::Add(invitees) => (Intent::Add(invitees), true),
-                Request::Remove(client_ids) => (conversation.intend_removal(&client_ids)?, true),
+                Request::Remove(leaves) => (conversation.intend_removal(&leaves)?, true),
                 Request::Update => (Intent::Update, true),
                 Request::Credential(reference) => (Intent::Credential(reference), true),
                 Request::PendingProposals => (Intent::PendingProposals, true),
@@ -227,6 +233,7 @@ impl Session {
                 change,
                 received: receipt.received,
                 settled: receipt.settled,
+                stalled: receipt.stalled,
             })
         })
     }

@@ -6,6 +6,7 @@ use openmls_traits::OpenMlsProvider;
 use crate::conversation::commit::StagedCommit;
 use crate::conversation::external_join::allowing;
 use crate::conversation::intent::{Intent, Invitee};
+use crate::conversation::newest::note_epoch;
 use crate::conversation::{ConversationRow, State, join_config, scope_of};
 use crate::credential::CredentialRow;
 use crate::error::{Code, Error, Result};
@@ -71,6 +72,10 @@ impl Session {
             .with_group_context_extensions(context)
             .build(&self.provider, &row.signer(&self.provider)?, row.with_key())
             .map_err(|cause| Error::internal("the group could not be created").caused_by(cause))?;
+        if state == State::Member {
+            // To create a conversation anew is consent: what is known of another one of this id counts no more.
+            note_epoch(&self.provider, &scope, 0)?;
+        }
         self.adopt(
             scope,
             ConversationRow {
@@ -80,6 +85,7 @@ impl Session {
                 joined: 0,
                 last: 0,
                 held: false,
+                stalled: None,
                 welcome: None,
                 replaced: replaced.filter(|_| state == State::Founding).map(Box::new),
             },
@@ -100,10 +106,7 @@ impl Session {
     pub(crate) fn free_scope(&self, scope: &[u8]) -> Result<Option<ConversationRow>> {
         let row = self.find_row(scope)?;
         match row.as_ref().map(|row| row.state) {
-            Some(State::Member | State::Founding) => Err(Error::new(
-                Code::ConversationExists,
-                "This client is a member of a conversation of that id already. Use it, or wipe() it first.",
-            )),
+            Some(State::Member | State::Founding) => Err(exists()),
             Some(State::Removed) => {
                 self.provider
                     .rows()
@@ -113,4 +116,12 @@ impl Session {
             None => Ok(None),
         }
     }
+}
+
+/// What is said where a conversation of the id is there.
+pub(crate) fn exists() -> Error {
+    Error::new(
+        Code::ConversationExists,
+        "This client is a member of a conversation of that id already. Use it, or wipe() it first.",
+    )
 }

@@ -4,14 +4,17 @@ use openmls::group::{CreateMessageError, MlsGroupStateError};
 use tls_codec::Serialize as _;
 
 use crate::conversation::State;
-use crate::conversation::known::{Fate, message_id};
+use crate::conversation::known::message_id;
+use crate::conversation::seen::Origin;
 use crate::error::{Code, Error, Result};
 use crate::limits::{MAX_AAD, MAX_PLAINTEXT};
 use crate::session::Session;
 use crate::storage::Changes;
 
 impl Session {
-    /// Encrypts an application message in the present epoch. Its ratchet generation is never used again.
+    /// Encrypts an application message in the present epoch. Its ratchet generation is never used again. Fails with
+    /// `CONVERSATION_STALLED` where others may have left that epoch, and with `EPOCH_EXHAUSTED` where too many generations
+    /// would have to be burnt.
     pub fn encrypt(&mut self, id: &[u8], plaintext: &[u8], aad: &[u8]) -> Result<Vec<u8>> {
         check_length("plaintext", plaintext, MAX_PLAINTEXT)?;
         check_length("additional authenticated data", aad, MAX_AAD)?;
@@ -23,6 +26,7 @@ impl Session {
                      read the message. Call settle() first.",
                 ));
             }
+            conversation.refuse_when_stalled()?;
             // With proposals pending nothing can be sent, so nothing needs to be burnt either.
             if conversation.group.has_pending_proposals() {
                 return Err(pending_proposals());
@@ -42,9 +46,9 @@ impl Session {
                 })?
                 .tls_serialize_detached()
                 .map_err(|cause| Error::internal("the message could not be written").caused_by(cause))?;
-            conversation.store_sent(sent + 1)?;
+            conversation.count_message(sent)?;
             let id = message_id(&message);
-            conversation.remember(&id, conversation.epoch(), Fate::Sent)?;
+            conversation.see(&id, Origin::Own)?;
             conversation.hand_out(id);
             Ok(message)
         })

@@ -4,14 +4,17 @@
 //! are put aside: until the delivery service has accepted it, all of it is one durable row outside everything that lives. A
 //! conversation that is behind, removed or forked is replaced at that moment, and healed by it.
 
+use std::collections::HashSet;
+
 use openmls::messages::group_info::VerifiableGroupInfo;
-use openmls::prelude::{Extension, MlsGroup, UnknownExtension};
+use openmls::prelude::{Extension, LeafNode, MlsGroup, UnknownExtension};
 use openmls_traits::OpenMlsProvider;
 use openmls_traits::storage::StorageProvider as _;
 use serde::{Deserialize, Serialize};
 use tls_codec::Serialize as _;
 
 use crate::codec::encode;
+use crate::conversation::admit::{Door, Roster};
 use crate::conversation::commit::{MergeOutcome, Merged, Settled, StagedCommit, Why};
 use crate::conversation::group_info::{former_leaves, invalid, read_group_info};
 use crate::conversation::known::{Fate, MessageId, message_id};
@@ -58,6 +61,13 @@ struct Built {
     former_leaf_keys: Vec<Vec<u8>>,
 }
 
+/// Whether the members let the leaf of this client in, in the place of those that it removes.
+fn is_admitted(group: &MlsGroup, own: &LeafNode, replaced: &[Member]) -> bool {
+    let own_index = HashSet::from([group.own_leaf_index()]);
+    let mut others = Roster::of(group, &own_index);
+    others.admit(own, Door::ExternalJoin(replaced)).is_ok()
+}
+
 /// What a newer GroupInfo says about a pending join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JoinFate {
@@ -71,8 +81,15 @@ pub enum JoinFate {
 
 impl Session {
     /// Builds an external commit from the conversation's GroupInfo and puts it aside. Fails with `EXTERNAL_JOIN_REFUSED` for a
-    /// conversation that does not allow it.
-    pub fn stage_external_join(&mut self, id: &[u8], credential: &[u8], group_info: &[u8]) -> Result<StagedCommit> {
+    /// conversation that does not allow it, and with `ROLLBACK_REFUSED` for a GroupInfo of an epoch before the newest that is
+    /// known, unless `allow_rollback`.
+    pub fn stage_external_join(
+        &mut self,
+        id: &[u8],
+        credential: &[u8],
+        group_info: &[u8],
+        allow_rollback: bool,
+    ) -> Result<StagedCommit> {
         check_id("conversation id", id)?;
         let scope = scope_of(id)?;
         if self.pending_join(&scope)?.is_some() {
@@ -90,6 +107,7 @@ impl Session {
                 "The conversation does not allow external joins. Ask a member to add this client.",
             ));
         }
+        self.refuse_rollback(&scope, info.epoch().as_u64(), allow_rollback)?;
         let row = CredentialRow::load(&self.provider, credential)?;
         if info.ciphersuite() != row.suite()? {
             return Err(invalid("it is of another cipher suite than the credential"));
@@ -117,7 +135,7 @@ impl Session {
 
     fn build_external_commit(&self, info: VerifiableGroupInfo, row: &CredentialRow) -> Result<Built> {
         let epoch = info.epoch().as_u64();
-        let (removed, former_leaf_keys) = former_leaves(&info, row)?.into_iter().unzip();
+        let (removed, former_leaf_keys): (Vec<Member>, Vec<_>) = former_leaves(&info, row)?.into_iter().unzip();
         let refused = |cause: &dyn std::fmt::Display| invalid(&format!("it cannot be joined from ({cause})"));
         let signer = row.signer(&self.provider)?;
         let (group, bundle) = MlsGroup::external_commit_builder()
@@ -138,10 +156,7 @@ impl Session {
             .own_leaf_node()
             .ok_or_else(|| Error::internal("an external commit has no leaf"))?;
         let own = Member::of_leaf(group.own_leaf_index(), leaf);
-        if members(&group)
-            .iter()
-            .any(|member| member.client_id == own.client_id && *member != own)
-        {
+        if !is_admitted(&group, leaf, &removed) {
             // The members would refuse it, and the delivery service cannot know: the conversation would stand still.
             return Err(Error::new(
                 Code::AlreadyMember,
@@ -233,6 +248,7 @@ impl Session {
             change,
             received: receipt.received,
             settled: receipt.settled,
+            stalled: receipt.stalled,
         })
     }
 
@@ -283,12 +299,14 @@ impl Session {
             joined: staged.epoch + 1,
             last: 0,
             held: false,
+            stalled: None,
             welcome: None,
             replaced: None,
         };
         self.provider.write(Entity::Conversation, &scope, &[], &row)?;
         self.in_conversation(&staged.conversation_id, |conversation| {
             conversation.remember(&staged.commit_id, staged.epoch, Fate::Merged)?;
+            conversation.note_epoch()?;
             let added = members(&conversation.group);
             conversation.replay(receipt)?;
             Ok(Change {

@@ -4,8 +4,13 @@ use openmls_traits::OpenMlsProvider;
 use tls_codec::Serialize as _;
 
 use crate::codec::decode;
-use crate::conversation::{ConversationRow, State};
+use crate::conversation::buffer::count_waiting;
+use crate::conversation::external_join::{EXTERNAL_JOIN, allows};
+use crate::conversation::stalled::StalledNow;
+use crate::conversation::{ConversationRow, State, not_found, scope_of};
+use crate::credential::CredentialRef;
 use crate::error::{Error, Result};
+use crate::id::check_id;
 use crate::keystore::Entity;
 use crate::member::{Member, members};
 use crate::session::Session;
@@ -13,7 +18,93 @@ use crate::session::Session;
 /// The longest exported secret: 255 hashes of 32 bytes (RFC 5869 section 2.3).
 const MAX_EXPORT: usize = 255 * 32;
 
+/// How this client stands to a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Membership {
+    /// Created with members by a commit that is not accepted yet.
+    Founding,
+    /// A member.
+    Member,
+    /// No member, and an external commit to become one is not settled.
+    Joining,
+    /// Removed.
+    Removed,
+}
+
+/// What is known of a conversation at this moment.
+#[derive(Clone, Debug)]
+pub struct ConversationState {
+    /// The present epoch; where this client was removed the last one; where it is joining the one it joins from.
+    pub epoch: u64,
+    /// How this client stands to it.
+    pub membership: Membership,
+    /// The credential that this client is known by, as long as it is kept.
+    pub credential: Option<CredentialRef>,
+    /// How many received proposals wait for a commit.
+    pub pending_proposals: usize,
+    /// Whether a commit of this client is neither accepted nor known to be lost.
+    pub unsettled_commit: bool,
+    /// How many messages wait for another one.
+    pub waiting: usize,
+    /// The commit that was not applied here, if others may have applied it.
+    pub stalled: Option<StalledNow>,
+    /// Whether clients may join by an external commit.
+    pub external_join: bool,
+}
+
 impl Session {
+    /// What is known of a conversation at this moment; `CONVERSATION_NOT_FOUND` where that is nothing.
+    pub fn conversation_state(&mut self, id: &[u8]) -> Result<ConversationState> {
+        check_id("conversation id", id)?;
+        let scope = scope_of(id)?;
+        let join = self.pending_join(&scope)?;
+        let row = match (self.find_row(&scope)?, &join) {
+            (Some(row), _) => row,
+            (None, Some(join)) => {
+                return Ok(ConversationState {
+                    epoch: join.staged.epoch,
+                    membership: Membership::Joining,
+                    credential: self.credential_ref(&join.credential)?,
+                    pending_proposals: 0,
+                    unsettled_commit: true,
+                    waiting: count_waiting(&self.provider, &scope)?,
+                    stalled: None,
+                    external_join: true,
+                });
+            }
+            (None, None) => return Err(not_found()),
+        };
+        let waiting = count_waiting(&self.provider, &scope)?;
+        let credential = self.credential_ref(&row.credential)?;
+        let mut state = ConversationState {
+            epoch: row.last,
+            membership: Membership::Removed,
+            credential,
+            pending_proposals: 0,
+            unsettled_commit: join.is_some(),
+            waiting,
+            stalled: row.stalled.clone().map(|stalled| StalledNow {
+                conversation_id: row.id.clone(),
+                stalled,
+            }),
+            external_join: false,
+        };
+        if row.state == State::Removed {
+            return Ok(state);
+        }
+        self.in_conversation(id, |conversation| {
+            state.epoch = conversation.epoch();
+            state.membership = match conversation.row.state {
+                State::Founding => Membership::Founding,
+                _ => Membership::Member,
+            };
+            state.pending_proposals = conversation.group.pending_proposals().count();
+            state.unsettled_commit |= conversation.staged()?.is_some();
+            state.external_join = allows(conversation.group.extensions().unknown(EXTERNAL_JOIN));
+            Ok(state)
+        })
+    }
+
     /// The ids of all conversations, those that removed this client too.
     pub fn conversations(&self) -> Result<Vec<Vec<u8>>> {
         let rows = self.provider.rows().list_all(Entity::Conversation)?;

@@ -1,10 +1,13 @@
 //! What the caller of a commit asked for, kept so that a lost commit can be built again at a later epoch.
 
+use std::collections::HashSet;
+
 use openmls::prelude::{KeyPackage, LeafNodeIndex};
 use openmls_traits::OpenMlsProvider;
 use serde::{Deserialize, Serialize};
 
 use crate::conversation::Conversation;
+use crate::conversation::admit::{Door, Roster};
 use crate::credential::CredentialRow;
 use crate::error::{Code, Error, Result};
 use crate::key_package::{reference_of, validated};
@@ -19,6 +22,34 @@ pub struct Invitee {
     pub key_package: Vec<u8>,
     /// The identity that its credential must carry.
     pub client_id: Option<Vec<u8>>,
+}
+
+/// Names a leaf: by client id and signature key, or by a client id alone, which stands for every leaf of that name.
+#[derive(Clone, Debug)]
+pub struct LeafName {
+    /// The identity in its credential.
+    pub client_id: Vec<u8>,
+    /// Its public signature key.
+    pub signature_key: Option<Vec<u8>>,
+}
+
+impl LeafName {
+    fn names(&self, member: &Member) -> bool {
+        let by_key = self
+            .signature_key
+            .as_ref()
+            .is_none_or(|key| *key == member.signature_key);
+        by_key && member.client_id == self.client_id
+    }
+}
+
+impl From<&[u8]> for LeafName {
+    fn from(client_id: &[u8]) -> Self {
+        LeafName {
+            client_id: client_id.to_vec(),
+            signature_key: None,
+        }
+    }
 }
 
 /// What a commit is for. Removals name leaves as they were when the caller asked, not whoever bears the name later.
@@ -51,13 +82,13 @@ pub(crate) struct Work {
 }
 
 impl Conversation<'_> {
-    /// Resolves the names of members to remove; fails with `NOT_A_MEMBER`, and for oneself.
-    pub(crate) fn intend_removal(&self, client_ids: &[Vec<u8>]) -> Result<Intent> {
-        check_list("members to remove", client_ids.len())?;
+    /// Resolves the leaves to remove; fails with `NOT_A_MEMBER`, and for oneself.
+    pub(crate) fn intend_removal(&self, leaves: &[LeafName]) -> Result<Intent> {
+        check_list("members to remove", leaves.len())?;
         let all = members(&self.group);
         let mut removed: Vec<Member> = Vec::new();
-        for client_id in client_ids {
-            let found: Vec<&Member> = all.iter().filter(|member| member.client_id == *client_id).collect();
+        for leaf in leaves {
+            let found: Vec<&Member> = all.iter().filter(|member| leaf.names(member)).collect();
             if found.is_empty() {
                 return Err(Error::new(
                     Code::NotAMember,
@@ -69,12 +100,13 @@ impl Conversation<'_> {
                 .any(|member| member.leaf_index == self.group.own_leaf_index().u32())
             {
                 return Err(Error::invalid(
-                    "A client cannot remove itself by its own commit (RFC 9420 section 12.2). Ask another member to do it.",
+                    "A client cannot remove itself by its own commit (RFC 9420 section 12.2). Ask another member to do it. To \
+                     remove another leaf of the same name, name it by its signature key.",
                 ));
             }
-            if removed.iter().any(|member| member.client_id == *client_id) {
+            if found.iter().any(|member| removed.contains(member)) {
                 return Err(Error::invalid(
-                    "A client is named twice in the list of members to remove. Name it once.",
+                    "A leaf is named twice in the list of members to remove. Name it once.",
                 ));
             }
             removed.extend(found.into_iter().cloned());
@@ -119,6 +151,7 @@ impl Conversation<'_> {
 
     fn adds(&self, invitees: &[Invitee], first: bool) -> Result<Vec<KeyPackage>> {
         let present = members(&self.group);
+        let mut roster = Roster::of(&self.group, &HashSet::new());
         let mut added: Vec<KeyPackage> = Vec::new();
         for invitee in invitees {
             let package = validated(self.provider.crypto(), &invitee.key_package)?;
@@ -141,12 +174,7 @@ impl Conversation<'_> {
             if is_member && !first {
                 continue;
             }
-            if is_member
-                || namesake.is_some()
-                || added
-                    .iter()
-                    .any(|other| identity(other.leaf_node().credential()) == client_id)
-            {
+            if is_member || roster.admit(package.leaf_node(), Door::Add).is_err() {
                 return Err(Error::new(
                     Code::AlreadyMember,
                     "A client to add is a member already, or is named twice. Leave it out; to let it in anew with another \

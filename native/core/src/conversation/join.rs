@@ -6,9 +6,12 @@ use tls_codec::DeserializeBytes;
 
 use crate::codec::decode;
 use crate::conversation::commit::Settled;
+use crate::conversation::create::exists;
 use crate::conversation::known::{MessageId, message_id};
+use crate::conversation::newest::{newest_epoch, note_epoch, rollback};
 use crate::conversation::received::{Receipt, Received};
-use crate::conversation::{ConversationRow, Invitation, State, join_config, scope_of};
+use crate::conversation::stalled::StalledNow;
+use crate::conversation::{Conversation, ConversationRow, Invitation, State, join_config, load, scope_of};
 use crate::error::{Code, Error, Result};
 use crate::id::check_id;
 use crate::key_package::KeyPackageRow;
@@ -26,6 +29,8 @@ pub struct Joined {
     pub epoch: u64,
     /// Everybody in it, this client too.
     pub members: Vec<Member>,
+    /// Who made the commit that added this client.
+    pub inviter: Member,
     /// Whether a last-resort key package was used: publish a fresh one soon, and update the keys.
     pub last_resort: bool,
     /// The suite of the key package that was used.
@@ -34,6 +39,8 @@ pub struct Joined {
     pub received: Vec<Received>,
     /// Own commits that have no place any more.
     pub settled: Vec<Settled>,
+    /// The conversation, if what it released has stalled it.
+    pub stalled: Vec<StalledNow>,
     /// Whether this Welcome was used before: this is the conversation as it has become.
     pub again: bool,
 }
@@ -41,11 +48,15 @@ pub struct Joined {
 impl Session {
     /// Joins the conversation of a Welcome. The key package it used is gone with success, and stays with failure, unless the Welcome
     /// was overtaken. A Welcome that this client has joined by before, and is a member by, answers the conversation as it is now.
-    pub fn join_by_welcome(&mut self, bytes: &[u8]) -> Result<Joined> {
+    /// A conversation that is stalled is replaced by a Welcome to a later epoch.
+    ///
+    /// Fails with `ROLLBACK_REFUSED`, unless `allow_rollback`, for an epoch before the newest one that is known of the
+    /// conversation, and for a Welcome that was used before with a last-resort key package.
+    pub fn join_by_welcome(&mut self, bytes: &[u8], allow_rollback: bool) -> Result<Joined> {
         let welcome = read_welcome(bytes)?;
         let message_id = message_id(bytes);
         let savepoint = self.provider.rows().savepoint();
-        match self.join(welcome, message_id, savepoint) {
+        match self.join(welcome, message_id, allow_rollback, savepoint) {
             Err(error) if [Code::WelcomeWithoutKeyPackage, Code::ConversationExists].contains(&error.code()) => {
                 self.provider.rows().rollback_to(savepoint);
                 self.joined_by(&message_id)?.ok_or(error)
@@ -54,7 +65,13 @@ impl Session {
         }
     }
 
-    fn join(&mut self, welcome: Welcome, message_id: MessageId, savepoint: Savepoint) -> Result<Joined> {
+    fn join(
+        &mut self,
+        welcome: Welcome,
+        message_id: MessageId,
+        allow_rollback: bool,
+        savepoint: Savepoint,
+    ) -> Result<Joined> {
         let (reference, row) = self.key_package_of(&welcome)?;
         let builder = StagedWelcome::build_from_welcome(&self.provider, &join_config(), welcome).map_err(refused)?;
         let processed = builder.processed_welcome();
@@ -69,14 +86,15 @@ impl Session {
             return Err(invalid("It continues another conversation, which is not supported"));
         }
         let scope = scope_of(&conversation_id)?;
-        if let Some(present) = self.find_row(&scope)? {
+        let present = self.find_row(&scope)?;
+        if let Some(present) = present.as_ref().filter(|present| present.state == State::Member) {
             // By a last-resort key package it could be joined once more, as it was then.
             let invitation = present.welcome.as_ref();
             if invitation.is_some_and(|invitation| invitation.message_id == message_id) {
                 return Err(without_key_package());
             }
             // One to a later epoch, in which this client was a member, comes from another history.
-            if present.state == State::Member && epoch <= present.joined {
+            if epoch <= present.joined {
                 if !row.last_resort {
                     // Stored whatever becomes of the step: it would bring back a membership that is over, once this one is, too.
                     self.provider.rows().delete(Entity::KeyPackage, &[], &reference);
@@ -85,15 +103,33 @@ impl Session {
                 return Err(overtaken());
             }
         }
-        self.free_scope(&scope)?;
+        let mut receipt = Receipt::default();
+        match present.filter(|present| present.state == State::Member && present.stalled.is_some()) {
+            Some(stalled) => self.replace_stalled(&scope, stalled, epoch, &mut receipt)?,
+            None => drop(self.free_scope(&scope)?),
+        }
+        let use_of_key_package = [&reference[..], &message_id].concat();
+        if row.last_resort && !allow_rollback {
+            let used = self
+                .provider
+                .rows()
+                .get(Entity::UsedWelcome, &[], &use_of_key_package)?;
+            if used.is_some() {
+                return Err(rollback(newest_epoch(&self.provider, &scope)?.unwrap_or(epoch)));
+            }
+        }
+        self.refuse_rollback(&scope, epoch, allow_rollback)?;
         // Leaves keep the lifetime of the key package they came from until their first update. That one has run out since says
         // nothing against the member, so only key packages to be added are held to it.
-        let group = builder
-            .skip_lifetime_validation()
-            .build()
-            .and_then(|staged| staged.into_group(&self.provider))
-            .map_err(refused)?;
-        if !row.last_resort {
+        let staged = builder.skip_lifetime_validation().build().map_err(refused)?;
+        let sender = staged.welcome_sender().map_err(|cause| refused(cause.into()))?;
+        let inviter = Member::of_leaf(staged.welcome_sender_index(), sender);
+        let group = staged.into_group(&self.provider).map_err(refused)?;
+        if row.last_resort {
+            self.provider
+                .rows()
+                .put(Entity::UsedWelcome, &[], &use_of_key_package, Vec::new());
+        } else {
             self.provider.rows().delete(Entity::KeyPackage, &[], &reference);
         }
         let members = members(&group);
@@ -104,14 +140,17 @@ impl Session {
             joined: epoch,
             last: 0,
             held: false,
+            stalled: None,
             welcome: Some(Invitation {
                 message_id,
                 last_resort: row.last_resort,
+                inviter: inviter.clone(),
             }),
             replaced: None,
         };
-        let mut receipt = Receipt::default();
+        self.groups.forget(&scope);
         self.lose_join_before(&scope, epoch, &mut receipt)?;
+        note_epoch(&self.provider, &scope, epoch)?;
         self.adopt(scope, conversation, group)?;
         self.in_conversation(&conversation_id, |conversation| conversation.replay(&mut receipt))?;
         let (last_resort, cipher_suite) = (row.last_resort, row.cipher_suite);
@@ -119,12 +158,30 @@ impl Session {
             conversation_id,
             epoch,
             members,
+            inviter,
             last_resort,
             cipher_suite,
             received: receipt.received,
             settled: receipt.settled,
+            stalled: receipt.stalled,
             again: false,
         })
+    }
+
+    /// A conversation that is stalled makes way for a Welcome to a later epoch.
+    fn replace_stalled(&self, scope: &[u8], row: ConversationRow, epoch: u64, receipt: &mut Receipt) -> Result<()> {
+        let mut conversation = Conversation {
+            provider: &self.provider,
+            scope: scope.to_vec(),
+            group: load(&self.provider, &row.id)?,
+            row,
+            reserved: None,
+        };
+        if epoch <= conversation.epoch() {
+            return Err(exists());
+        }
+        conversation.give_up_staged(false, receipt)?;
+        conversation.make_way()
     }
 
     /// The conversation that this Welcome has brought before.
@@ -140,10 +197,12 @@ impl Session {
                     conversation_id: conversation.row.id.clone(),
                     epoch: conversation.epoch(),
                     members: members(&conversation.group),
+                    inviter: invitation.inviter,
                     last_resort: invitation.last_resort,
                     cipher_suite: conversation.group.ciphersuite().into(),
                     received: Vec::new(),
                     settled: Vec::new(),
+                    stalled: Vec::new(),
                     again: true,
                 }))
             });

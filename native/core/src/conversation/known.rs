@@ -1,7 +1,8 @@
-//! Messages that are known already: what this client sent, and handshakes it processed.
+//! Handshakes that are known already: commits of this client, and what it has processed of others.
 //!
-//! An own message that comes back cannot be recognised by its content (its sender data proves nothing), so the hash of what
-//! was sent is kept until the epoch leaves the window.
+//! An own commit that comes back cannot be recognised by its content (its sender data proves nothing), so its hash is kept
+//! until its epoch leaves the window. A handshake that comes later is stale, whoever made it. Application messages are
+//! remembered by count (`seen.rs`).
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -10,15 +11,14 @@ use crate::conversation::Conversation;
 use crate::error::Result;
 use crate::keystore::Entity;
 use crate::limits::PAST_EPOCHS;
-use crate::provider::Provider;
 
 /// SHA-256 of a message: the messageId, and for a commit the commitId.
 pub type MessageId = [u8; 32];
 
-/// What became of a known message.
+/// What became of a known handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Fate {
-    /// An own message, or an own commit that is still staged.
+    /// An own commit that is still staged.
     Sent,
     /// An own commit that became the epoch after its own.
     Merged,
@@ -42,7 +42,7 @@ impl Conversation<'_> {
     }
 
     pub(crate) fn fate(&self, id: &MessageId, epoch: u64) -> Result<Option<Fate>> {
-        known(self.provider, &self.scope, epoch, id)
+        self.provider.read(Entity::KnownMessage, &self.scope, &key(epoch, id))
     }
 
     /// The fate of an own commit whose epoch the caller did not keep.
@@ -64,20 +64,6 @@ impl Conversation<'_> {
             }
         }
         Ok(())
-    }
-}
-
-/// What is known of a message, also of one of a conversation that removed this client.
-pub(crate) fn known(provider: &Provider, scope: &[u8], epoch: u64, id: &MessageId) -> Result<Option<Fate>> {
-    provider.read(Entity::KnownMessage, scope, &key(epoch, id))
-}
-
-/// Notes an own message, unless it is known already.
-pub(crate) fn remember_sent(provider: &Provider, scope: &[u8], epoch: u64, id: &MessageId) -> Result<()> {
-    let key = key(epoch, id);
-    match provider.rows().get(Entity::KnownMessage, scope, &key)? {
-        Some(_) => Ok(()),
-        None => provider.write(Entity::KnownMessage, scope, &key, &Fate::Sent),
     }
 }
 

@@ -6,11 +6,13 @@
 use std::collections::HashSet;
 
 use openmls::prelude::hash_ref::ProposalRef;
-use openmls::prelude::{LeafNode, LeafNodeIndex, Proposal, QueuedProposal, Sender};
+use openmls::prelude::{LeafNodeIndex, Proposal, Sender};
 
 use crate::conversation::Conversation;
+use crate::conversation::admit::{Door, Roster};
 use crate::conversation::intent::Work;
-use crate::member::{identity, members};
+use crate::conversation::policy::removed_by;
+use crate::member::{member_at, members};
 
 impl Conversation<'_> {
     /// Whether somebody has proposed to remove this client, and there is somebody else to commit that. Whoever is to go leaves it to
@@ -43,23 +45,21 @@ impl Conversation<'_> {
                 fitting.push(queued.proposal_reference_ref().clone());
             }
         }
-        let mut taken = Names::default();
-        for member in members(&self.group) {
-            if !gone.contains(&LeafNodeIndex::new(member.leaf_index)) {
-                taken.identities.insert(member.client_id);
-                taken.signature_keys.insert(member.signature_key);
-            }
-        }
+        let mut roster = Roster::of(&self.group, &gone);
         for package in &work.adds {
-            taken.takes(package.leaf_node());
+            // Judged when the work was made; here only its name and key are taken.
+            let _ = roster.admit(package.leaf_node(), Door::Add);
         }
         for queued in self.group.pending_proposals() {
-            let fits = match queued.proposal() {
-                Proposal::Remove(_) | Proposal::SelfRemove => false,
-                Proposal::Add(add) => {
+            let fits = match (queued.proposal(), queued.sender()) {
+                (Proposal::Remove(_) | Proposal::SelfRemove, _) => false,
+                (Proposal::Add(add), _) => {
                     let (package, lifetime) = (add.key_package(), add.key_package().life_time());
-                    lifetime.validate().is_ok() && lifetime.has_acceptable_range() && taken.takes(package.leaf_node())
+                    let in_time = lifetime.validate().is_ok() && lifetime.has_acceptable_range();
+                    in_time && roster.admit(package.leaf_node(), Door::Add).is_ok()
                 }
+                (Proposal::Update(update), Sender::Member(leaf)) => member_at(&self.group, *leaf)
+                    .is_some_and(|before| roster.admit(update.leaf_node(), Door::Renewal(&before)).is_ok()),
                 _ => true,
             };
             if fits {
@@ -67,31 +67,5 @@ impl Conversation<'_> {
             }
         }
         fitting
-    }
-}
-
-/// The names and keys that are in use.
-#[derive(Default)]
-struct Names {
-    identities: HashSet<Vec<u8>>,
-    signature_keys: HashSet<Vec<u8>>,
-}
-
-impl Names {
-    /// Takes those of a leaf; false when somebody has one of them.
-    fn takes(&mut self, leaf: &LeafNode) -> bool {
-        let (name, key) = (identity(leaf.credential()), leaf.signature_key().as_slice().to_vec());
-        if self.identities.contains(&name) || self.signature_keys.contains(&key) {
-            return false;
-        }
-        self.identities.insert(name) && self.signature_keys.insert(key)
-    }
-}
-
-fn removed_by(queued: &QueuedProposal) -> Option<LeafNodeIndex> {
-    match (queued.proposal(), queued.sender()) {
-        (Proposal::Remove(remove), _) => Some(remove.removed()),
-        (Proposal::SelfRemove, Sender::Member(leaf)) => Some(*leaf),
-        _ => None,
     }
 }

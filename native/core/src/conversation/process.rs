@@ -1,32 +1,31 @@
 //! Processing: what OpenMLS makes of a message, and what that changes.
 
-use openmls::prelude::{ContentType, ProcessedMessage, ProcessedMessageContent, QueuedProposal, Sender, StagedCommit};
+use openmls::prelude::{
+    ContentType, LeafNodeIndex, ProcessMessageError, ProcessedMessage, ProcessedMessageContent, QueuedProposal, Sender,
+    StageCommitError, StagedCommit,
+};
 use openmls_traits::OpenMlsProvider;
 
 use crate::conversation::Conversation;
 use crate::conversation::framed::Framed;
 use crate::conversation::known::Fate;
-use crate::conversation::policy::{Verdict, verdict};
 use crate::conversation::received::{Receipt, What};
+use crate::conversation::seen::Origin;
+use crate::conversation::verdict::{Verdict, verdict};
 use crate::error::{Code, Error, Result};
 use crate::member::{Member, change_of_commit, change_of_external_commit, change_of_proposals, member_at, members};
 use crate::storage::Changes;
 
+type Processed = std::result::Result<ProcessedMessage, ProcessMessageError<Error>>;
+
 impl Conversation<'_> {
-    /// Has OpenMLS process a message, and applies it. What is refused leaves no trace.
+    /// Has OpenMLS process a message, and applies it. What is refused leaves no trace, but for a
+    /// proposal that a commit may name.
     pub(crate) fn process(&mut self, framed: &Framed, receipt: &mut Receipt) -> Result<Verdict> {
         let savepoint = self.provider.rows().savepoint();
-        let changes = match framed.epoch {
-            epoch if epoch < self.epoch() => Changes::Past(epoch),
-            _ if framed.content == ContentType::Application => Changes::Message,
-            _ => Changes::Present,
-        };
-        let processed = self.provider.changing(changes, || {
-            self.group.process_message(self.provider, framed.message.clone())
-        });
-        let verdict = match processed {
+        let verdict = match self.process_by_openmls(framed)? {
             Ok(processed) => self.apply(framed, processed, receipt)?,
-            Err(cause) => verdict(cause),
+            Err(cause) => verdict(framed, cause),
         };
         // An attempt that wrote nothing left the group as it was; any other is taken back with everything it touched.
         let kept = matches!(
@@ -37,7 +36,37 @@ impl Conversation<'_> {
             self.provider.rows().rollback_to(savepoint);
             self.reload()?;
         }
-        Ok(verdict)
+        match verdict {
+            Verdict::SetAside(proposal, reason) => {
+                self.set_aside(&proposal)?;
+                Ok(Verdict::Refused(Code::MessageInvalid, reason))
+            }
+            verdict => Ok(verdict),
+        }
+    }
+
+    /// A commit that names proposals which were refused is processed with them, to be judged as a whole.
+    fn process_by_openmls(&mut self, framed: &Framed) -> Result<Processed> {
+        let first = self.attempt(framed);
+        match first {
+            Err(ProcessMessageError::InvalidCommit(StageCommitError::MissingProposal))
+                if self.take_up_what_was_set_aside()? =>
+            {
+                Ok(self.attempt(framed))
+            }
+            first => Ok(first),
+        }
+    }
+
+    fn attempt(&mut self, framed: &Framed) -> Processed {
+        let changes = match framed.epoch {
+            epoch if epoch < self.epoch() => Changes::Past(epoch),
+            _ if framed.content == ContentType::Application => Changes::Message,
+            _ => Changes::Present,
+        };
+        self.provider.changing(changes, || {
+            self.group.process_message(self.provider, framed.message.clone())
+        })
     }
 
     /// Applies a message that is cryptographically good, unless policy refuses it.
@@ -51,37 +80,36 @@ impl Conversation<'_> {
                     _ => None,
                 };
                 let sender = sender.ok_or_else(|| Error::internal("a message came from nobody"))?;
+                self.see(&framed.message_id, Origin::Other)?;
                 Ok(Verdict::Received(What::Message {
                     sender,
                     plaintext: message.into_bytes(),
                     aad,
                 }))
             }
-            ProcessedMessageContent::ProposalMessage(proposal) if matches!(sender, Sender::Member(_)) => {
-                self.apply_proposal(framed, *proposal, &sender)
-            }
-            ProcessedMessageContent::ProposalMessage(_) | ProcessedMessageContent::ExternalJoinProposalMessage(_) => {
-                let reason = "A proposal came from outside the conversation, which does not accept such.";
-                Ok(Verdict::Refused(Code::MessageInvalid, reason))
+            ProcessedMessageContent::ProposalMessage(proposal)
+            | ProcessedMessageContent::ExternalJoinProposalMessage(proposal) => {
+                self.apply_proposal(framed, proposal, &sender)
             }
             ProcessedMessageContent::StagedCommitMessage(commit) => {
                 self.apply_commit(framed, *commit, &sender, receipt)
             }
-            ProcessedMessageContent::OwnPendingCommit | ProcessedMessageContent::OwnPrivateMessage { .. } => {
-                let reason = "The message claims to come from this client, which did not send it.";
-                Ok(Verdict::Refused(Code::MessageInvalid, reason))
-            }
+            ProcessedMessageContent::OwnPendingCommit => Ok(Verdict::Refused(
+                Code::MessageInvalid,
+                "The message claims to come from this client, which did not send it.",
+            )),
+            ProcessedMessageContent::OwnPrivateMessage { generation } => Ok(Verdict::Own(generation)),
         }
     }
 
     /// Keeps a proposal until a commit names it.
-    fn apply_proposal(&mut self, framed: &Framed, proposal: QueuedProposal, sender: &Sender) -> Result<Verdict> {
-        if let Some(refusal) = self.refuses_to_keep(&proposal) {
-            return Ok(refusal);
+    fn apply_proposal(&mut self, framed: &Framed, proposal: Box<QueuedProposal>, sender: &Sender) -> Result<Verdict> {
+        if let Some(reason) = self.refuses_to_keep(&proposal) {
+            return Ok(Verdict::SetAside(proposal, reason));
         }
-        let change = change_of_proposals(&self.group, std::iter::once(&proposal));
+        let change = change_of_proposals(&self.group, std::iter::once(&*proposal));
         let by = self.sender_now(sender);
-        self.group.store_pending_proposal(self.provider.storage(), proposal)?;
+        self.group.store_pending_proposal(self.provider.storage(), *proposal)?;
         self.remember(&framed.message_id, framed.epoch, Fate::Processed)?;
         Ok(Verdict::Received(What::Proposal {
             by,
@@ -90,7 +118,7 @@ impl Conversation<'_> {
         }))
     }
 
-    /// Merges the commit of another member, or of somebody who joins from outside.
+    /// Merges the commit of another member, or of a client that joins from outside.
     fn apply_commit(
         &mut self,
         framed: &Framed,
@@ -101,12 +129,17 @@ impl Conversation<'_> {
         if let Some(refusal) = self.refuses_commit(&commit, sender) {
             return Ok(refusal);
         }
-        let change = match sender {
-            Sender::Member(leaf) => change_of_commit(&self.group, &commit, *leaf),
-            _ => change_of_external_commit(&self.group, &commit)?,
+        let (change, leaf) = match sender {
+            Sender::Member(leaf) => (change_of_commit(&self.group, &commit, *leaf), *leaf),
+            _ => {
+                let change = change_of_external_commit(&self.group, &commit)?;
+                let leaf = change.added.last().map_or(0, |joiner| joiner.leaf_index);
+                (change, LeafNodeIndex::new(leaf))
+            }
         };
         let by = self.sender_now(sender);
         let active = !commit.self_removed();
+        let told = receipt.settled.len();
         self.lose_staged(receipt)?;
         self.keep_past_members(&change)?;
         self.provider
@@ -115,6 +148,10 @@ impl Conversation<'_> {
             })
             .map_err(|cause| Error::internal("a commit could not be merged").caused_by(cause))?;
         if active {
+            if let Some(refusal) = self.refuses_new_path(leaf, sender) {
+                receipt.settled.truncate(told);
+                return Ok(refusal);
+            }
             self.remember(&framed.message_id, framed.epoch, Fate::Processed)?;
             self.begin_epoch()?;
         } else {

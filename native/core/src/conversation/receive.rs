@@ -7,9 +7,10 @@ use openmls::prelude::ContentType;
 use crate::conversation::commit::{Settled, StagedCommit};
 use crate::conversation::external_join::PendingJoin;
 use crate::conversation::framed::{Framed, frame};
-use crate::conversation::known::{Fate, known, message_id};
-use crate::conversation::policy::Verdict;
+use crate::conversation::known::{Fate, message_id};
 use crate::conversation::received::{Ignored, Receipt, Received, Unreadable, WaitingFor, What};
+use crate::conversation::seen::{Origin, origin};
+use crate::conversation::verdict::Verdict;
 use crate::conversation::{Conversation, State, scope_of};
 use crate::error::{Code, Error, Result};
 use crate::member::member_at;
@@ -85,10 +86,11 @@ impl Session {
         match (&row, removed_at) {
             // The epoch after the last one began with our removal: no later Welcome can open it.
             (_, Some(last)) if framed.epoch <= last + 1 => {
-                let fate = known(&self.provider, &scope, framed.epoch, &framed.message_id)?;
                 let what = match framed.content {
-                    ContentType::Application if fate == Some(Fate::Sent) => What::Ignored(Ignored::Own),
-                    ContentType::Application => What::Unreadable(Unreadable::Removed),
+                    ContentType::Application => match origin(&self.provider, &scope, &framed.message_id)? {
+                        Some(origin) => known_before(origin),
+                        None => What::Unreadable(Unreadable::Removed),
+                    },
                     _ => What::Ignored(Ignored::StaleHandshake),
                 };
                 receipt.received.push(framed.answer(what));
@@ -161,15 +163,51 @@ impl Conversation<'_> {
 
     /// What a message is: known, early, late, or to be processed now.
     pub(crate) fn judge(&mut self, framed: &Framed, receipt: &mut Receipt) -> Result<Verdict> {
+        if framed.content != ContentType::Application {
+            return self.judge_handshake(framed, receipt);
+        }
+        let verdict = match framed.epoch {
+            epoch if epoch > self.epoch() => Verdict::Wait(WaitingFor::Commit),
+            epoch if epoch < self.oldest_readable() => Verdict::OutOfReach(Unreadable::EpochTooOld),
+            _ => self.process(framed, receipt)?,
+        };
+        Ok(match verdict {
+            Verdict::OutOfReach(why) => Verdict::Received(match self.origin(&framed.message_id)? {
+                Some(origin) => known_before(origin),
+                None => What::Unreadable(why),
+            }),
+            Verdict::Own(generation) => self.judge_own(framed, generation)?,
+            verdict => verdict,
+        })
+    }
+
+    fn judge_handshake(&mut self, framed: &Framed, receipt: &mut Receipt) -> Result<Verdict> {
         if let Some(fate) = self.fate(&framed.message_id, framed.epoch)? {
             return self.judge_known(framed, fate, receipt);
         }
-        let handshake = framed.content != ContentType::Application;
-        Ok(match framed.epoch {
+        let verdict = match framed.epoch {
             epoch if epoch > self.epoch() => Verdict::Wait(WaitingFor::Commit),
-            epoch if handshake && epoch < self.epoch() => Verdict::Received(What::Ignored(Ignored::StaleHandshake)),
-            epoch if epoch < self.oldest_readable() => Verdict::Received(What::Unreadable(Unreadable::EpochTooOld)),
+            epoch if epoch < self.epoch() => Verdict::Received(What::Ignored(Ignored::StaleHandshake)),
             _ => self.process(framed, receipt)?,
+        };
+        if let Verdict::Stalls(why, reason) = verdict {
+            self.stall(framed, why, reason, receipt)?;
+        }
+        Ok(match verdict {
+            Verdict::Own(_) => not_sent(),
+            verdict => verdict,
+        })
+    }
+
+    /// A message that claims to come from this client is its own if it is known, or if a transaction that died with this
+    /// process may have made it.
+    fn judge_own(&self, framed: &Framed, generation: u32) -> Result<Verdict> {
+        let is_own = self.origin(&framed.message_id)? == Some(Origin::Own)
+            || self.died_with_a_transaction(framed.epoch, generation)?;
+        Ok(if is_own {
+            Verdict::Received(What::Ignored(Ignored::Own))
+        } else {
+            not_sent()
         })
     }
 
@@ -208,4 +246,16 @@ impl Conversation<'_> {
             active: true,
         })
     }
+}
+
+fn known_before(origin: Origin) -> What {
+    What::Ignored(match origin {
+        Origin::Own => Ignored::Own,
+        Origin::Other => Ignored::Duplicate,
+    })
+}
+
+fn not_sent() -> Verdict {
+    let reason = "The message claims to come from this client, which did not send it.";
+    Verdict::Refused(Code::MessageInvalid, reason)
 }

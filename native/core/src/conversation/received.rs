@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::conversation::commit::Settled;
 use crate::conversation::known::MessageId;
+use crate::conversation::stalled::StalledNow;
 use crate::error::Code;
 use crate::member::{Change, Member};
 
@@ -25,7 +26,8 @@ pub struct Received {
 pub enum What {
     /// A Welcome; it is not joined yet.
     Welcome,
-    /// Tampered, forged or against policy. It left no trace.
+    /// Tampered, forged or against policy. It left no trace, but for a commit that a member has signed: then the
+    /// conversation is stalled.
     Rejected(Code, &'static str),
     /// An application message.
     Message {
@@ -113,6 +115,8 @@ pub struct Receipt {
     pub received: Vec<Received>,
     /// Own commits whose fate was learnt.
     pub settled: Vec<Settled>,
+    /// Conversations that have stalled by what was received.
+    pub stalled: Vec<StalledNow>,
     /// Nobody takes application messages now: those that wait go on waiting, until somebody receives who does.
     pub(crate) handshakes_only: bool,
     /// What comes is read from the server's log, and part of it perhaps for the second time.

@@ -29,6 +29,7 @@ impl Conversation<'_> {
         if self.staged()?.is_some() {
             return Err(Error::internal("a commit of this conversation is staged already"));
         }
+        self.burn_handshakes()?;
         let signers = Signers {
             present: self.credential()?,
             next: match &work.credential {
@@ -79,6 +80,7 @@ impl Conversation<'_> {
             why: Why::Restart,
         };
         self.store_staged(&staged)?;
+        self.count_handshake()?;
         self.remember(&staged.commit_id, staged.epoch, Fate::Sent)?;
         Ok(staged)
     }
@@ -212,7 +214,10 @@ impl Conversation<'_> {
 
     /// What every new epoch brings, whoever committed.
     pub(crate) fn begin_epoch(&mut self) -> Result<()> {
+        self.row.stalled = None;
         self.store_row()?;
+        self.note_epoch()?;
+        self.forget_what_was_set_aside()?;
         self.prune_known()?;
         self.prune_past_members()?;
         self.prune_generations()

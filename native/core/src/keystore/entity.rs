@@ -67,7 +67,7 @@ entities! {
     Conversation = 67,
     /// A commit that was staged and is not settled, with what is needed to send it again.
     StagedCommit = 68,
-    /// The hash of a message that was sent or consumed.
+    /// The hash of a handshake that was sent or consumed.
     KnownMessage = 69,
     /// A received message that waits for another one.
     Buffered = 70,
@@ -79,4 +79,12 @@ entities! {
     Data = 73,
     /// An external commit that was staged and is not settled, with the group that it makes.
     PendingJoin = 74,
+    /// Application messages that were received or sent.
+    Seen = 75,
+    /// The newest epoch of a conversation that is known; stays when it is wiped.
+    NewestEpoch = 76,
+    /// A Welcome that was joined by with a last-resort key package; stays as long as that one.
+    UsedWelcome = 77,
+    /// A proposal that was refused, for a commit that may name it.
+    SetAside = 78,
 }

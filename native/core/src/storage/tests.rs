@@ -59,7 +59,7 @@ impl Team {
         });
         step(&mut alice, |alice| alice.merge_commit(TEAM, &founding.commit_id, false));
         step(&mut bob, |bob| {
-            bob.join_by_welcome(&founding.welcome.expect("it adds bob"))
+            bob.join_by_welcome(&founding.welcome.expect("it adds bob"), false)
         });
         Team { alice, bob }
     }

@@ -103,11 +103,20 @@ impl Foreigner {
     }
 
     pub fn propose_add(&mut self, invitee: &Invitee) -> Vec<u8> {
-        let MlsMessageBodyIn::KeyPackage(package) = message(&invitee.key_package).extract() else {
-            panic!("it is no key package")
-        };
-        let package = package.validate(self.provider.crypto(), ProtocolVersion::Mls10);
-        self.propose(Propose::Add(package.expect("it is valid")))
+        let package = self.validated(std::slice::from_ref(invitee)).remove(0);
+        self.propose(Propose::Add(package))
+    }
+
+    /// The removal of the member with this name.
+    pub fn propose_remove(&mut self, name: &str) -> Vec<u8> {
+        let group = self.group.as_ref().expect("it is a member");
+        let leaf = group
+            .members()
+            .find(|member| member.credential.serialized_content() == name.as_bytes())
+            .expect("there is somebody of this name")
+            .index
+            .u32();
+        self.propose(Propose::Remove(leaf))
     }
 
     /// Its own leaf under another name.
@@ -176,6 +185,110 @@ impl Foreigner {
         processed.expect("it is told").into_content()
     }
 
+    /// Commits additions by value; stays where it is.
+    pub fn commit_add(&mut self, invitees: &[Invitee]) -> Vec<u8> {
+        let packages = self.validated(invitees);
+        let group = self.group.as_mut().expect("it is a member");
+        let bundle = group.add_members(&self.provider, &self.signer, &packages);
+        let commit = bytes_of(&bundle.expect("OpenMLS lets it").0);
+        group
+            .clear_pending_commit(self.provider.storage())
+            .expect("memory takes it");
+        commit
+    }
+
+    /// Founds the team with these, and answers the Welcome.
+    pub fn found(&mut self, invitees: &[Invitee]) -> Vec<u8> {
+        let config = MlsGroupCreateConfig::builder()
+            .ciphersuite(SUITE)
+            .capabilities(capabilities())
+            .wire_format_policy(MIXED_PLAINTEXT_WIRE_FORMAT_POLICY)
+            .use_ratchet_tree_extension(true)
+            .build();
+        let group_id = GroupId::from_slice(super::TEAM);
+        let group =
+            MlsGroup::new_with_group_id(&self.provider, &self.signer, &config, group_id, self.credential.clone());
+        self.group = Some(group.expect("it can be founded"));
+        let packages = self.validated(invitees);
+        let group = self.group.as_mut().expect("it is a member");
+        let (_, welcome, _) = group
+            .add_members(&self.provider, &self.signer, &packages)
+            .expect("OpenMLS lets it");
+        group.merge_pending_commit(&self.provider).expect("it is staged");
+        bytes_of(&welcome)
+    }
+
+    /// Joins from outside, in the place of the leaf that has its signature key, if one has.
+    pub fn join_from_outside(&mut self, group_info: &[u8]) -> Vec<u8> {
+        self.join_from_outside_with(group_info, &[])
+    }
+
+    /// The same, with the farewells of others.
+    pub fn join_from_outside_with(&mut self, group_info: &[u8], farewells: &[&[u8]]) -> Vec<u8> {
+        let MlsMessageBodyIn::GroupInfo(info) = message(group_info).extract() else {
+            panic!("it is no GroupInfo")
+        };
+        let farewells = farewells.iter().map(|farewell| match message(farewell).extract() {
+            MlsMessageBodyIn::PublicMessage(message) => message,
+            _ => panic!("it is no public message"),
+        });
+        if let Some(mut former) = self.group.take() {
+            former.delete(self.provider.storage()).expect("memory takes it");
+        }
+        let config = MlsGroupJoinConfig::builder()
+            .wire_format_policy(MIXED_PLAINTEXT_WIRE_FORMAT_POLICY)
+            .use_ratchet_tree_extension(true)
+            .build();
+        let leaf = LeafNodeParameters::builder().with_capabilities(capabilities()).build();
+        let (group, bundle) = MlsGroup::external_commit_builder()
+            .with_config(config)
+            .with_proposals(farewells.collect())
+            .build_group(&self.provider, info, self.credential.clone())
+            .expect("the GroupInfo is good")
+            .leaf_node_parameters(leaf)
+            .load_psks(self.provider.storage())
+            .expect("there are none")
+            .build(self.provider.rand(), self.provider.crypto(), &self.signer, |_| true)
+            .expect("OpenMLS builds it")
+            .finalize(&self.provider)
+            .expect("memory takes it");
+        self.group = Some(group);
+        bytes_of(bundle.commit())
+    }
+
+    /// Somebody of another name with the same signature key.
+    pub fn renamed(&self, name: &str) -> Foreigner {
+        Foreigner {
+            provider: OpenMlsRustCrypto::default(),
+            signer: Key(self.signer.0.clone()),
+            credential: CredentialWithKey {
+                credential: BasicCredential::new(name.into()).into(),
+                signature_key: self.credential.signature_key.clone(),
+            },
+            group: None,
+        }
+    }
+
+    /// Decrypts a message and merges nothing; what OpenMLS says where it cannot.
+    pub fn looks_at(&mut self, bytes: &[u8]) -> std::result::Result<(), String> {
+        let group = self.group.as_mut().expect("it is a member");
+        let message = message(bytes).try_into_protocol_message().expect("it is for members");
+        let processed = group.process_message(&self.provider, message);
+        processed.map(|_| ()).map_err(|cause| format!("{cause:?}"))
+    }
+
+    fn validated(&self, invitees: &[Invitee]) -> Vec<KeyPackage> {
+        let packages = invitees
+            .iter()
+            .map(|invitee| match message(&invitee.key_package).extract() {
+                MlsMessageBodyIn::KeyPackage(package) => package
+                    .validate(self.provider.crypto(), ProtocolVersion::Mls10)
+                    .expect("it is valid"),
+                _ => panic!("it is no key package"),
+            });
+        packages.collect()
+    }
+
     /// Receives handshakes, which take effect, and answers the texts.
     pub fn receive(&mut self, messages: &[&[u8]]) -> Vec<String> {
         let group = self.group.as_mut().expect("it is a member");
@@ -217,6 +330,12 @@ impl Signer for Key {
     fn signature_scheme(&self) -> SignatureScheme {
         SUITE.signature_algorithm()
     }
+}
+
+/// What this package's clients can do.
+fn capabilities() -> Capabilities {
+    let last_resort = u16::from(ExtensionType::LastResort);
+    capable_of(&[last_resort], &[ProposalType::SelfRemove])
 }
 
 fn bytes_of(message: &MlsMessageOut) -> Vec<u8> {

@@ -92,7 +92,7 @@ impl Client {
 
     pub fn join(&mut self, staged: &StagedCommit) {
         let welcome = staged.welcome.clone().expect("the commit adds somebody");
-        self.step(|session| session.join_by_welcome(&welcome))
+        self.step(|session| session.join_by_welcome(&welcome, false))
             .expect("the Welcome is good");
     }
 

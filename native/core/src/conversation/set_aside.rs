@@ -1,0 +1,54 @@
+//! Proposals that were refused.
+//!
+//! This client commits none of them, and they keep nobody from sending. Another member may commit
+//! them all the same: then the commit is judged as a whole, instead of waiting for ever for a
+//! proposal that has come already.
+
+use openmls::prelude::{QueuedProposal, Sender};
+use openmls_traits::OpenMlsProvider;
+
+use crate::codec::{decode, encode};
+use crate::conversation::Conversation;
+use crate::error::Result;
+use crate::keystore::Entity;
+use crate::limits::{MAX_SET_ASIDE, MAX_SET_ASIDE_BY_ONE, MAX_SET_ASIDE_BYTES};
+
+impl Conversation<'_> {
+    /// Keeps a refused proposal for the rest of the epoch. Each member has room for some; so have all
+    /// clients outside together.
+    pub(crate) fn set_aside(&self, proposal: &QueuedProposal) -> Result<()> {
+        let author = match proposal.sender() {
+            Sender::Member(leaf) => leaf.u32(),
+            _ => u32::MAX,
+        };
+        let author = author.to_be_bytes();
+        let value = encode(proposal)?;
+        let before = self.provider.rows().keys(Entity::SetAside, &self.scope)?;
+        let of_author = before.iter().filter(|key| key.starts_with(&author)).count();
+        if before.len() >= MAX_SET_ASIDE || of_author >= MAX_SET_ASIDE_BY_ONE || value.len() > MAX_SET_ASIDE_BYTES {
+            return Ok(());
+        }
+        let key = [&author[..], proposal.proposal_reference_ref().as_slice()].concat();
+        self.provider.rows().put(Entity::SetAside, &self.scope, &key, value);
+        Ok(())
+    }
+
+    /// Hands the refused proposals to OpenMLS, for a commit that may name them; the caller takes that
+    /// back. False where there are none.
+    pub(crate) fn take_up_what_was_set_aside(&mut self) -> Result<bool> {
+        let rows = self.provider.rows().list(Entity::SetAside, &self.scope)?;
+        for (_, value) in &rows {
+            let proposal: QueuedProposal = decode(value)?;
+            self.group.store_pending_proposal(self.provider.storage(), proposal)?;
+        }
+        Ok(!rows.is_empty())
+    }
+
+    /// Proposals end with their epoch.
+    pub(crate) fn forget_what_was_set_aside(&self) -> Result<()> {
+        for key in self.provider.rows().keys(Entity::SetAside, &self.scope)? {
+            self.provider.rows().delete(Entity::SetAside, &self.scope, &key);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,168 @@
+//! What processing a message came to, and what OpenMLS' refusals mean.
+
+use openmls::framing::errors::{MessageDecryptionError, SecretTreeError};
+use openmls::group::{
+    ExternalCommitValidationError, GroupContextExtensionsProposalValidationError, MlsGroupStateError,
+    ProcessMessageError, ProposalValidationError, StageCommitError, ValidationError,
+};
+use openmls::prelude::{ContentType, QueuedProposal};
+use openmls::treesync::errors::ApplyUpdatePathError;
+
+use crate::conversation::framed::Framed;
+use crate::conversation::received::{Ignored, Unreadable, WaitingFor, What};
+use crate::conversation::stalled::StallCause;
+use crate::error::{Code, Error, Result};
+
+/// What processing a message came to.
+pub(crate) enum Verdict {
+    /// Received, or known to be of no consequence.
+    Received(What),
+    /// It may become good later.
+    Wait(WaitingFor),
+    /// It will never be good. Nothing says that a member has sent it.
+    Refused(Code, &'static str),
+    /// A member has signed this commit, and it is not applied here: others may have gone on with it.
+    Stalls(StallCause, &'static str),
+    /// A proposal that is not kept for a commit of this client. A commit of another may name it.
+    SetAside(Box<QueuedProposal>, &'static str),
+    /// The message claims to come from this client, at this generation of its ratchet.
+    Own(u32),
+    /// It cannot be decrypted any more. It is lost, unless it is known what became of it.
+    OutOfReach(Unreadable),
+    /// Nothing is known about it: something local failed.
+    Failed(Error),
+}
+
+impl Verdict {
+    /// What is told of it. The caller that keeps or looks up messages has dealt with the other verdicts.
+    pub(crate) fn into_what(self) -> Result<What> {
+        match self {
+            Verdict::Received(what) => Ok(what),
+            Verdict::Refused(code, reason) => Ok(What::Rejected(code, reason)),
+            Verdict::Stalls(_, reason) => Ok(What::Rejected(Code::MessageInvalid, reason)),
+            Verdict::OutOfReach(why) => Ok(What::Unreadable(why)),
+            Verdict::Failed(error) => Err(error),
+            Verdict::SetAside(..) => Err(Error::internal("a proposal was not set aside")),
+            Verdict::Own(_) => Err(Error::internal("an own message was not looked up")),
+            Verdict::Wait(_) => Err(Error::internal("a message that has to wait was not kept")),
+        }
+    }
+}
+
+/// What a refusal by OpenMLS means.
+pub(crate) fn verdict(framed: &Framed, cause: ProcessMessageError<Error>) -> Verdict {
+    let invalid = |reason| Verdict::Refused(Code::MessageInvalid, reason);
+    match cause {
+        ProcessMessageError::StorageError(error) => Verdict::Failed(error),
+        ProcessMessageError::InvalidCommit(StageCommitError::MissingProposal) => Verdict::Wait(WaitingFor::Proposal),
+        // OpenMLS has verified the signature of a commit that it finds invalid.
+        ProcessMessageError::InvalidCommit(cause) if is_of_a_member(framed) => {
+            if everybody_refuses(&cause) {
+                Verdict::Stalls(
+                    StallCause::Invalid,
+                    "The commit of a member breaks the protocol: no client applies it.",
+                )
+            } else {
+                Verdict::Stalls(
+                    StallCause::Refused,
+                    "The commit of a member cannot be applied here; others may have applied it.",
+                )
+            }
+        }
+        ProcessMessageError::InvalidCommit(_) => invalid("The commit is not valid."),
+        ProcessMessageError::ValidationError(cause) if is_of_a_member(framed) && was_verified(&cause) => {
+            Verdict::Stalls(
+                StallCause::Refused,
+                "The commit of a member has contents that are not valid here; others may have applied it.",
+            )
+        }
+        ProcessMessageError::GroupStateError(MlsGroupStateError::UseAfterEviction) => {
+            Verdict::Received(What::Unreadable(Unreadable::Removed))
+        }
+        ProcessMessageError::ValidationError(ValidationError::UnableToDecrypt(
+            MessageDecryptionError::SecretTreeError(cause),
+        )) => match cause {
+            SecretTreeError::SecretReuseError => Verdict::Received(What::Ignored(Ignored::Duplicate)),
+            SecretTreeError::TooDistantInThePast => Verdict::OutOfReach(Unreadable::OutsideWindow),
+            SecretTreeError::TooDistantInTheFuture => Verdict::Received(What::Unreadable(Unreadable::OutsideWindow)),
+            _ => invalid("The message could not be decrypted."),
+        },
+        ProcessMessageError::ValidationError(ValidationError::NoPastEpochData) => {
+            Verdict::OutOfReach(Unreadable::EpochTooOld)
+        }
+        ProcessMessageError::ValidationError(ValidationError::UnableToDecrypt(_)) => {
+            invalid("The message could not be decrypted: it was damaged or forged on the way.")
+        }
+        ProcessMessageError::ValidationError(ValidationError::InvalidSignature) => {
+            invalid("The signature of the message is not its sender's.")
+        }
+        _ => invalid("The message is not valid in this conversation."),
+    }
+}
+
+/// Whether it is a commit that only a member can have made. An external commit proves nothing: any
+/// stranger can make one that is invalid.
+fn is_of_a_member(framed: &Framed) -> bool {
+    framed.content == ContentType::Commit && !framed.message.is_external()
+}
+
+/// Whether OpenMLS finds this only after it has verified the signature of the message: the contents
+/// of proposals and of the path are looked at last.
+fn was_verified(cause: &ValidationError) -> bool {
+    matches!(
+        cause,
+        ValidationError::KeyPackageVerifyError(_)
+            | ValidationError::UpdatePathError(_)
+            | ValidationError::InvalidLeafNodeSignature
+            | ValidationError::InvalidLeafNodeSourceType
+            | ValidationError::InvalidAddProposalCiphersuite
+            | ValidationError::InvalidExtension(_)
+    )
+}
+
+/// Whether this breaks a MUST of RFC 9420 that every member can check, by what all of them have.
+///
+/// A closed list. What a member cannot check for the others stays out of it: whether a path secret
+/// opens there, and what depends on that (the confirmation tag, the keys of the path).
+fn everybody_refuses(cause: &StageCommitError) -> bool {
+    use ApplyUpdatePathError as Path;
+    use ProposalValidationError as Proposal;
+    match cause {
+        // Section 12.4: a path is required; a tag is required; nobody removes itself.
+        StageCommitError::RequiredPathNotFound
+        | StageCommitError::ConfirmationTagMissing
+        | StageCommitError::AttemptedSelfRemoval
+        // Section 12.2: each pre-shared key once.
+        | StageCommitError::DuplicatePskId(_)
+        // Section 12.4: only members commit, and clients that join.
+        | StageCommitError::SenderTypeExternal
+        | StageCommitError::SenderTypeNewMemberProposal => true,
+        // Sections 7.3, 12.1 and 12.2.
+        StageCommitError::ProposalValidationError(cause) => matches!(
+            cause,
+            Proposal::DuplicateSignatureKey
+                | Proposal::DuplicateEncryptionKey
+                | Proposal::DuplicateInitKey
+                | Proposal::InitEncryptionKeyCollision
+                | Proposal::DuplicateMemberRemoval
+                | Proposal::UnknownMemberRemoval
+                | Proposal::UpdateFromNonMember
+                | Proposal::CommitterIncludedOwnUpdate
+                | Proposal::InvalidAddProposalCiphersuiteOrVersion
+                | Proposal::ExternalInitProposalInRegularCommit
+        ),
+        // Section 12.2: at most one change of the group context.
+        StageCommitError::GroupContextExtensionsProposalValidationError(cause) => {
+            matches!(cause, GroupContextExtensionsProposalValidationError::TooManyGCEProposals)
+        }
+        StageCommitError::ExternalCommitValidation(cause) => {
+            matches!(cause, ExternalCommitValidationError::MultipleExternalInitProposals)
+        }
+        // Section 7.9.2: the parent hashes, and the length of the path.
+        StageCommitError::UpdatePathError(cause) => matches!(
+            cause,
+            Path::PathLengthMismatch | Path::ParentHashMismatch | Path::MissingParentHash
+        ),
+        _ => false,
+    }
+}
