@@ -32,10 +32,10 @@ const opaque = (length = 32) => vector(randomBytes(length));
 /** Wire formats of section 6, content types of section 6. */
 const framed = (wireFormat: number, ...body: Buffer[]) =>
   new Uint8Array(Buffer.concat([mls10, u16(wireFormat), ...body]));
-const privateMessage = (contentType: number, conversation: string, epoch: bigint, size?: number) =>
+const privateMessage = (contentType: number, conversation: string | Uint8Array, epoch: bigint, size?: number) =>
   framed(2, vector(Buffer.from(conversation)), u64(epoch), u8(contentType), vector(), opaque(28), opaque(size));
 
-export const messageIn = (conversation: string, epoch: bigint, size?: number) =>
+export const messageIn = (conversation: string | Uint8Array, epoch: bigint, size?: number) =>
   privateMessage(1, conversation, epoch, size);
 export const proposalIn = (conversation: string, epoch: bigint) => privateMessage(2, conversation, epoch);
 export const commitIn = (conversation: string, epoch: bigint) => privateMessage(3, conversation, epoch);

@@ -18,16 +18,51 @@ pub(crate) fn check_id(what: &str, id: &[u8]) -> Result<()> {
     }
 }
 
-/// The text of an id, from which its bytes can be had back: UTF-8 without control characters as it is, unless it begins
+/// The text of an id, from which its bytes can be had back: UTF-8 without invisible characters as it is, unless it begins
 /// with `0x`; everything else as `0x` and hexadecimal digits.
 pub fn display_id(id: &[u8]) -> String {
     match std::str::from_utf8(id) {
-        Ok(text) if !text.is_empty() && !text.starts_with("0x") && !text.chars().any(|c| c.is_ascii_control()) => {
-            text.to_owned()
-        }
+        Ok(text) if !text.is_empty() && !text.starts_with("0x") && !text.chars().any(is_invisible) => text.to_owned(),
         _ => format!("0x{}", hex(id)),
     }
 }
+
+/// Whether a character can make a name look like another one, or write into a log what is not there: control characters, format
+/// characters (those for bidirectional text among them), and the separators of lines and paragraphs.
+fn is_invisible(character: char) -> bool {
+    let code = u32::from(character);
+    let after = INVISIBLE.partition_point(|(first, _)| *first <= code);
+    after > 0 && code <= INVISIBLE[after - 1].1
+}
+
+/// The code points of the categories Cc, Cf, Zl and Zp, as of Unicode 16: first and last of each range, in order. The same table
+/// is in lib/id.ts; a test holds the two together.
+#[rustfmt::skip]
+const INVISIBLE: &[(u32, u32)] = &[
+    (0x0000, 0x001f),
+    (0x007f, 0x009f),
+    (0x00ad, 0x00ad),
+    (0x0600, 0x0605),
+    (0x061c, 0x061c),
+    (0x06dd, 0x06dd),
+    (0x070f, 0x070f),
+    (0x0890, 0x0891),
+    (0x08e2, 0x08e2),
+    (0x180e, 0x180e),
+    (0x200b, 0x200f),
+    (0x2028, 0x202e),
+    (0x2060, 0x2064),
+    (0x2066, 0x206f),
+    (0xfeff, 0xfeff),
+    (0xfff9, 0xfffb),
+    (0x110bd, 0x110bd),
+    (0x110cd, 0x110cd),
+    (0x13430, 0x1343f),
+    (0x1bca0, 0x1bca3),
+    (0x1d173, 0x1d17a),
+    (0xe0001, 0xe0001),
+    (0xe0020, 0xe007f),
+];
 
 /// Lowercase hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
@@ -66,6 +101,26 @@ mod tests {
         assert_eq!(display_id(b"a\0b"), "0x610062");
         assert_eq!(display_id(b"0xff"), "0x30786666");
         assert_eq!(display_id(&[0xff, 0x01]), "0xff01");
+    }
+
+    #[test]
+    fn text_with_characters_that_nobody_sees_is_shown_as_hexadecimal() {
+        for hidden in [
+            "a\u{9b}31m",
+            "alice\u{202e}",
+            "\u{feff}alice",
+            "ali\u{200b}ce",
+            "a\u{2028}b",
+            "a\u{e0041}",
+        ] {
+            assert_eq!(display_id(hidden.as_bytes()), format!("0x{}", hex(hidden.as_bytes())));
+        }
+        for plain in ["a b", "a\u{a0}b", "\u{301}e", "日本語", "🙂", "\u{110be}", "\u{fffd}"] {
+            assert_eq!(display_id(plain.as_bytes()), plain);
+        }
+        assert!(INVISIBLE.is_sorted_by(|one, next| one.1 < next.0));
+        assert_eq!(('\0'..=char::MAX).filter(|one| is_invisible(*one)).count(), 237);
+        assert!(('\0'..=char::MAX).all(|one| is_invisible(one) || !one.is_control()));
     }
 
     #[test]
