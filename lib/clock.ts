@@ -1,7 +1,7 @@
 /**
- * Where a session takes its time from: back-off, time limits and jitter. Tests put another one in its place, to run hours in no
- * time and to meet a race at the same point every time; `conclave-mls/testing` has one. The core reads the machine's clock
- * whatever is put in here: for the lifetimes of key packages, and for the moments that results carry.
+ * Where a session takes its time from: back-off, time limits, jitter, the lifetimes of key packages and the moments that results
+ * carry. Tests put another one in its place, to run months in no time and to meet a race at the same point every time;
+ * `conclave-mls/testing` has one. The core is told what time it is before each native call; with the machine's clock it reads that.
  */
 export interface Clock {
   /** Milliseconds since 1970. */

@@ -55,6 +55,8 @@ export declare class NativeDatabase {
   static open(path?: string | undefined | null, key?: Uint8Array | undefined | null): Promise<NativeDatabase>
   /** Binds the keystore to this client. */
   bind(clientId: Uint8Array): Promise<void>
+  /** For the calls after this one it is this moment, in milliseconds since 1970; null: what the machine's clock says. */
+  setTime(nowMs?: number | undefined | null): void
   /** Opens a transaction. */
   begin(): Promise<void>
   /** Stores what the transaction did. */

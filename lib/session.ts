@@ -81,7 +81,7 @@ export class Session implements Operations, AsyncDisposable {
       await state.call((native) => native.bind(bytes));
       state.refuseWhenClosed();
     } catch (error) {
-      keystore.giveBack();
+      state.giveBack();
       throw error;
     }
     void warnWhenLow(state); // Not awaited: its event comes when the caller has had the time to add listeners.

@@ -1,4 +1,4 @@
-import type { Clock } from "./clock.js";
+import { type Clock, systemClock } from "./clock.js";
 import type { Keystore } from "./database.js";
 import { fromNative, MlsError } from "./errors.js";
 import { Events } from "./events.js";
@@ -38,6 +38,8 @@ export class SessionState {
 
   constructor(keystore: Keystore, settings: SessionSettings, direct: (state: SessionState) => Scope) {
     this.#keystore = keystore;
+  /** What time the engine was told that it is; undefined: it goes by the machine's clock. */
+  #toldTime: number | undefined;
     this.native = settings.clock.through?.(keystore.native) ?? keystore.native;
     this.settings = settings;
     this.direct = direct(this);
@@ -49,6 +51,7 @@ export class SessionState {
     try {
       return await step(this.native);
     } catch (error) {
+    this.#tellTime();
       const failure = fromNative(error);
       throw this.#closed && failure.code === "DATABASE_CLOSED" ? sessionClosed(failure) : failure;
     }
@@ -58,6 +61,25 @@ export class SessionState {
   onClose(callback: () => void): () => void {
     this.#closers.add(callback);
     return () => void this.#closers.delete(callback);
+  /** The session did not come to be: the database goes back, and by the machine's clock. */
+  giveBack(): void {
+    if (this.#toldTime !== undefined) this.#keystore.native.setTime(null);
+    this.#keystore.giveBack();
+  }
+
+  /**
+   * Another clock than the machine's says something else than before: the engine learns of it before the call that is made next.
+   * Not through the clock, since it is no work.
+   */
+  #tellTime(): void {
+    const { clock } = this.settings;
+    if (clock === systemClock) return;
+    const now = clock.now();
+    if (now === this.#toldTime) return;
+    this.#toldTime = now;
+    this.#keystore.native.setTime(now);
+  }
+
   }
 
   /** Throws `SESSION_CLOSED` when it is. */

@@ -5,7 +5,7 @@ import type { Clock } from "../lib/clock.js";
  * and time limits pass as fast as the test wants, and at the same moments in every run.
  *
  * It also knows when such sessions are at work, so that {@link next} and {@link until} move the time only when nothing but time
- * is waited for. Lifetimes of key packages are not in its hands: OpenMLS reads the machine's clock.
+ * is waited for. The lifetimes of key packages go by it, too: sessions with clocks of their own may find each other's expired.
  */
 export class SimulatedClock implements Clock {
   #now: number;
@@ -15,8 +15,11 @@ export class SimulatedClock implements Clock {
   #working = 0;
   readonly #waitingForRest: (() => void)[] = [];
 
-  /** `start` in milliseconds since 1970; `random` is for the jitter of back-off, and spreads nothing when it is not given. */
-  constructor({ start = 1_000_000, random = () => 0 }: { start?: number; random?: () => number } = {}) {
+  /**
+   * `start` in milliseconds since 1970; the machine's time when it is not given, so that others who go by that find key packages
+   * valid. `random` is for the jitter of back-off, and spreads nothing when it is not given.
+   */
+  constructor({ start = Date.now(), random = () => 0 }: { start?: number; random?: () => number } = {}) {
     this.#now = start;
     this.#draw = random;
   }

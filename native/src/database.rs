@@ -12,6 +12,7 @@ use napi_derive::napi;
 use zeroize::Zeroizing;
 
 use crate::bytes::Uint8Array;
+use crate::key_package::whole_milliseconds;
 use crate::promise::promise;
 
 /// An open keystore and its engine thread.
@@ -70,6 +71,17 @@ impl NativeDatabase {
     #[napi(ts_return_type = "Promise<void>", catch_unwind)]
     pub fn bind<'env>(&self, env: &'env Env, client_id: Uint8Array) -> napi::Result<Object<'env>> {
         self.step(env, move |session| session.bind(&client_id.0), |()| ())
+    }
+
+    /// For the calls after this one it is this moment, in milliseconds since 1970; null: what the machine's clock says.
+    #[napi(catch_unwind)]
+    pub fn set_time(&self, now_ms: Option<f64>) {
+        let now_ms = now_ms.map(whole_milliseconds);
+        let set = move |session: &mut Session| {
+            session.set_time(now_ms);
+            Ok(())
+        };
+        self.engine.step(set, drop);
     }
 
     /// Opens a transaction.

@@ -46,6 +46,17 @@ pub(crate) fn milliseconds(ms: u64) -> f64 {
 
 #[napi]
 impl NativeDatabase {
+/// Milliseconds as Rust counts them; 0 for what is before 1970, or no number.
+pub(crate) fn whole_milliseconds(ms: f64) -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the cast saturates"
+    )]
+    let whole = ms as u64;
+    whole
+}
+
     /// Makes key packages and stores their private keys.
     #[napi(ts_return_type = "Promise<Array<NativeKeyPackage>>", catch_unwind)]
     pub fn generate_key_packages<'env>(

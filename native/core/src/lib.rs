@@ -20,3 +20,4 @@ pub mod member;
 mod provider;
 pub mod session;
 mod storage;
+mod time;

@@ -7,11 +7,13 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::error::Result;
 use crate::keystore::{Entity, Keystore, Rows};
 use crate::storage::{Changes, Storage};
+use crate::time::Clock;
 
-/// Everything OpenMLS needs from outside.
+/// Everything OpenMLS needs from outside, and the time, for which OpenMLS asks nobody.
 pub(crate) struct Provider {
     crypto: RustCrypto,
     storage: Storage,
+    clock: Clock,
 }
 
 impl Provider {
@@ -19,7 +21,12 @@ impl Provider {
         Provider {
             crypto: RustCrypto::default(),
             storage: Storage::over(keystore),
+            clock: Clock::default(),
         }
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     pub(crate) fn rows(&self) -> &Rows {

@@ -88,6 +88,12 @@ impl Session {
         let result = work(self);
         if result.is_err() {
             self.provider.rows().rollback_to(savepoint);
+    /// From here on it is this moment, in milliseconds since 1970, until another one is set; `None`: it is what the machine's
+    /// clock says, as it is for every new session. For tests.
+    pub fn set_time(&self, now_ms: Option<u64>) {
+        self.provider.clock().set(now_ms);
+    }
+
             for scope in &self.touched {
                 self.groups.forget(scope);
             }

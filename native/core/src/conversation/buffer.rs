@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use crate::conversation::framed::{Framed, frame};
 use crate::conversation::known::MessageId;
 use crate::conversation::received::{Receipt, Received, Unreadable, WaitingFor, What};
-use crate::conversation::stage::now_ms;
 use crate::conversation::verdict::Verdict;
 use crate::conversation::{Conversation, State};
 use crate::error::{Error, Result};
@@ -253,7 +252,7 @@ fn keep(
     }
     let ticket = Ticket {
         number: waiting.last().map_or(0, |last| last.number) + 1,
-        since_ms: now_ms(),
+        since_ms: provider.clock().now_ms(),
         epoch: framed.epoch,
         size: u32::try_from(bytes.len())
             .map_err(|_| Error::internal("a message is larger than any that is accepted"))?,

@@ -19,7 +19,6 @@ use crate::conversation::commit::{MergeOutcome, Merged, Settled, StagedCommit, W
 use crate::conversation::group_info::{former_leaves, invalid, read_group_info};
 use crate::conversation::known::{Fate, MessageId, message_id};
 use crate::conversation::received::Receipt;
-use crate::conversation::stage::now_ms;
 use crate::conversation::{ConversationRow, State, join_config, scope_of};
 use crate::credential::CredentialRow;
 use crate::error::{Code, Error, Result};
@@ -189,7 +188,7 @@ impl Session {
             },
             intent: Vec::new(),
             attempts: 1,
-            since_ms: now_ms(),
+            since_ms: self.provider.clock().now_ms(),
             why: Why::Restart,
         };
         Ok(Built {

@@ -1,7 +1,6 @@
 //! Building and staging commits, and the moment one makes an epoch, or never will.
 
 use std::collections::HashSet;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use openmls::credentials::NewSignerBundle;
 use openmls::group::{CommitBuilder, CommitMessageBundle, Complete};
@@ -76,7 +75,7 @@ impl Conversation<'_> {
             change: change_of_commit(&self.group, pending, self.group.own_leaf_index()),
             intent: encode(intent)?.to_vec(),
             attempts: 1,
-            since_ms: now_ms(),
+            since_ms: self.provider.clock().now_ms(),
             why: Why::Restart,
         };
         self.store_staged(&staged)?;
@@ -232,9 +231,3 @@ struct Signers {
 
 /// Why no commit came about; only told.
 type BuildError = Box<dyn std::error::Error>;
-
-/// Milliseconds since 1970.
-pub(crate) fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
-}
