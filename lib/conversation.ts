@@ -73,7 +73,10 @@ export interface MlsConversation {
   state(): Promise<ConversationState>;
   /** Its public state with the ratchet tree, signed, MLSMessage-framed (RFC 9420 section 12.4.3). */
   groupInfo(): Promise<Bytes>;
-  /** Adds members by their key packages, in one commit. Those who are in it on a later attempt are left out. */
+  /**
+   * Adds members by their key packages, in one commit. Those who are in it on a later attempt are left out. `KEY_PACKAGE_INVALID` when one
+   * of the others can no longer be used then: nothing is open after it, and nobody was added.
+   */
   addMembers(invitees: readonly Invitee[], options?: CommitOptions): Promise<CommitResult>;
   /**
    * Removes these leaves, in one commit: as they are now, not another leaf that bears the name on a later attempt. A name alone

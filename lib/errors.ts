@@ -22,8 +22,11 @@ export const errorCodes = {
     retryable: false,
   },
   KEY_PACKAGE_INVALID: {
-    meaning: "A key package cannot be decoded, its signature is wrong, or it has expired.",
-    whatToDo: "Fetch a fresh key package of this client and try with that one.",
+    meaning:
+      "Nobody can be added by this key package: it cannot be decoded, its signature is wrong, it has less than a day left, its " +
+      "lifetime has not begun or is longer than 85 days. The message says which.",
+    whatToDo:
+      "Fetch a fresh key package of this client and try with that one; if its time is the reason, look at both clocks.",
     retryable: false,
   },
   KEY_PACKAGE_MISMATCH: {

@@ -65,8 +65,13 @@ export interface Operations {
    */
   removeCredential(credential: CredentialRef): Promise<void>;
   /**
-   * Makes 1 to 1,000 key packages for others to add this client with. Their private keys are stored before you get their
-   * bytes, also inside a transaction that is aborted later. `CREDENTIAL_NOT_FOUND` for a reference of another keystore.
+   * Makes 1 to 1,000 key packages for others to add this client with (RFC 9420 section 10). Their private keys are stored before you
+   * get their bytes, also inside a transaction that is aborted later. `CREDENTIAL_NOT_FOUND` for a reference of another keystore.
+   *
+   * `lifetimeMs` counts from now: one second to 84 days, 83 days if it is not given. The lifetime begins a day in the past, for
+   * clocks that are behind; with more than 83 days it is longer than clients of other makes may accept. Nobody is added by a key
+   * package with less than a day left. With `lastResort` it replaces the last-resort one of this credential that was made before: publish
+   * it in its place. The private keys of what has expired or was replaced are deleted 7 days later.
    */
   generateKeyPackages(
     credential: CredentialRef,

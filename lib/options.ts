@@ -115,7 +115,7 @@ export const leafName = z.object({ clientId: later, signatureKey: later });
 
 export const keyPackageOptions = z.strictObject({
   count: whole(1, 1000),
-  lifetimeMs: whole(1, 10 * 365 * DAY).optional(),
+  lifetimeMs: whole(1_000, 84 * DAY).optional(),
   lastResort: z.boolean().default(false),
 });
 

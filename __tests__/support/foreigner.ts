@@ -89,7 +89,7 @@ export class Foreigner {
   /** A fresh key package, with a signature key of its own; it says that it can do what nobody knows (RFC 9420 section 13.5). */
   async keyPackage(odd: { credential?: Credential; lifetime?: Lifetime } = {}): Promise<Bytes> {
     const now = BigInt(Math.floor(Date.now() / 1000));
-    const { lifetime = { notBefore: now - 3_600n, notAfter: now + 86_400n } } = odd;
+    const { lifetime = { notBefore: now - 3_600n, notAfter: now + 7n * 86_400n } } = odd;
     const { credential = { credentialType: "basic", identity: bytes(this.name) } } = odd;
     const invitation = await generateKeyPackage(credential, this.capabilities, lifetime, [], this.#mls);
     this.#invitations.push(invitation);

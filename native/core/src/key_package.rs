@@ -1,6 +1,8 @@
 //! Key packages: what others need to add this client to a conversation while it is offline (RFC 9420 section 10).
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+pub(crate) mod lifetime;
+
+use std::time::Duration;
 
 use openmls::prelude::{
     Capabilities, Ciphersuite, ExtensionType, KeyPackage as MlsKeyPackage, KeyPackageBundle, KeyPackageIn,
@@ -18,10 +20,8 @@ use crate::credential::CredentialRow;
 use crate::error::{Code, Error, Result};
 use crate::keystore::Entity;
 use crate::limits::{MAX_KEY_PACKAGE, MAX_LIST};
+use crate::key_package::lifetime::own_lifetime;
 use crate::session::Session;
-
-/// How long key packages can be used unless told otherwise: 12 weeks.
-const DEFAULT_LIFETIME: Duration = Duration::from_secs(84 * 24 * 60 * 60);
 
 /// A key package of this client.
 #[derive(Clone, Debug)]
@@ -84,7 +84,7 @@ impl Session {
                 "Ask for 1 to {MAX_LIST} key packages at once, not {count}."
             )));
         }
-        let lifetime = lifetime_of(lifetime.unwrap_or(DEFAULT_LIFETIME))?;
+        let lifetime = own_lifetime(lifetime, self.provider.clock().now_secs())?;
         let row = CredentialRow::load(&self.provider, credential)?;
         let savepoint = self.provider.rows().savepoint();
         // The credential goes with them: without its signature key nobody could join.
@@ -168,7 +168,8 @@ impl Session {
     }
 }
 
-/// A key package of somebody else, checked: framing, signatures, lifetime (RFC 9420 sections 7.2 and 10.1).
+/// A key package of somebody else, checked: framing, signatures, credential (RFC 9420 section 10.1). Not its lifetime: that is for
+/// who adds somebody by it ([`lifetime::refuses_to_add`]).
 pub(crate) fn validated(crypto: &impl OpenMlsCrypto, bytes: &[u8]) -> Result<MlsKeyPackage> {
     let invalid = |what: &str| {
         let message = format!("The key package cannot be used: {what}. Fetch another one of this client.");
@@ -186,14 +187,6 @@ pub(crate) fn validated(crypto: &impl OpenMlsCrypto, bytes: &[u8]) -> Result<Mls
     let package = package
         .validate(crypto, ProtocolVersion::Mls10)
         .map_err(|cause| invalid("its signature, keys or extensions are not valid").caused_by(cause))?;
-    // OpenMLS judges what is received without the clock. Here this client itself adds.
-    package
-        .life_time()
-        .validate()
-        .map_err(|cause| invalid("its lifetime is over, or has not begun").caused_by(cause))?;
-    if !package.life_time().has_acceptable_range() {
-        return Err(invalid("its lifetime is longer than three months"));
-    }
     if package.leaf_node().credential().credential_type() != openmls::prelude::CredentialType::Basic {
         return Err(invalid("its credential is not a basic one"));
     }
@@ -206,22 +199,4 @@ pub(crate) fn reference_of(crypto: &impl OpenMlsCrypto, package: &MlsKeyPackage)
         .hash_ref(crypto)
         .map_err(|cause| Error::internal("a key package could not be hashed").caused_by(cause))?;
     Ok(reference.as_slice().to_vec())
-}
-
-/// From an hour ago, for clocks that are behind, until `lifetime` from now.
-fn lifetime_of(lifetime: Duration) -> Result<Lifetime> {
-    const SLACK: u64 = 60 * 60;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| {
-        Error::invalid("This machine's clock is before 1970. Set the clock: key packages carry their lifetime.")
-    })?;
-    let lifetime = Lifetime::init(
-        now.as_secs().saturating_sub(SLACK),
-        now.as_secs().saturating_add(lifetime.as_secs()),
-    );
-    if lifetime.not_after() <= now.as_secs() || !lifetime.has_acceptable_range() {
-        return Err(Error::invalid(
-            "The lifetime of a key package must be between one second and 84 days.",
-        ));
-    }
-    Ok(lifetime)
 }

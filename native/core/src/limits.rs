@@ -1,4 +1,6 @@
-//! How large things may be. Checked before anything is decoded.
+//! How large things may be, which is checked before anything is decoded, and how long they last.
+
+use std::time::Duration;
 
 /// The largest application message, in bytes.
 pub const MAX_PLAINTEXT: usize = 16 * 1024 * 1024;
@@ -14,6 +16,20 @@ pub const MAX_LIST: usize = 4096;
 pub const MAX_DATA_KEY: usize = 1024;
 /// The largest application value, in bytes.
 pub const MAX_DATA_VALUE: usize = 1024 * 1024;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long key packages can be used from now on unless told otherwise. With [`LIFETIME_BEGAN`] these are 84 days, which clients
+/// of other makes accept.
+pub const DEFAULT_LIFETIME: Duration = DAY.saturating_mul(83);
+/// How long they can be used from now on at most.
+pub const MAX_LIFETIME: Duration = DAY.saturating_mul(84);
+/// How long ago their lifetime has begun when they are made, for clocks that are behind.
+pub const LIFETIME_BEGAN: Duration = DAY;
+/// The longest whole lifetime of a key package that somebody is added by, an hour more than what this client makes.
+pub const MAX_WHOLE_LIFETIME: Duration = DAY.saturating_mul(85).saturating_add(Duration::from_secs(60 * 60));
+/// How much of it must be left then, so that it does not run out on the way.
+pub const LEAST_LIFETIME_LEFT: Duration = DAY;
 
 /// How many epochs back application messages can still be read.
 pub const PAST_EPOCHS: u64 = 5;

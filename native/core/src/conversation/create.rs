@@ -12,6 +12,7 @@ use crate::credential::CredentialRow;
 use crate::error::{Code, Error, Result};
 use crate::id::check_id;
 use crate::key_package::capabilities;
+use crate::key_package::lifetime::own_lifetime;
 use crate::session::Session;
 
 impl Session {
@@ -67,6 +68,7 @@ impl Session {
                 usize::try_from(crate::limits::PAST_EPOCHS).expect("a small number"),
             ))
             .use_ratchet_tree_extension(true)
+            .lifetime(own_lifetime(None, self.provider.clock().now_secs())?)
             .sender_ratchet_configuration(*config.sender_ratchet_configuration())
             .with_capabilities(capabilities(self.provider.crypto()))
             .with_group_context_extensions(context)

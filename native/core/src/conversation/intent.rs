@@ -10,6 +10,7 @@ use crate::conversation::Conversation;
 use crate::conversation::admit::{Door, Roster};
 use crate::credential::CredentialRow;
 use crate::error::{Code, Error, Result};
+use crate::key_package::lifetime::refuses_to_add;
 use crate::key_package::{reference_of, validated};
 use crate::limits::MAX_LIST;
 use crate::member::{Member, identity, member_at, members};
@@ -152,6 +153,7 @@ impl Conversation<'_> {
     fn adds(&self, invitees: &[Invitee], first: bool) -> Result<Vec<KeyPackage>> {
         let present = members(&self.group);
         let mut roster = Roster::of(&self.group, &HashSet::new());
+        let now_secs = self.provider.clock().now_secs();
         let mut added: Vec<KeyPackage> = Vec::new();
         for invitee in invitees {
             let package = validated(self.provider.crypto(), &invitee.key_package)?;
@@ -180,6 +182,10 @@ impl Conversation<'_> {
                     "A client to add is a member already, or is named twice. Leave it out; to let it in anew with another \
                      key, remove it first.",
                 ));
+            }
+            // Each time that a commit is built: between the caller's call and this one months may have passed.
+            if let Some(reason) = refuses_to_add(package.life_time(), now_secs) {
+                return Err(Error::new(Code::KeyPackageInvalid, reason));
             }
             added.push(package);
         }

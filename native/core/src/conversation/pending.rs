@@ -12,6 +12,7 @@ use crate::conversation::Conversation;
 use crate::conversation::admit::{Door, Roster};
 use crate::conversation::intent::Work;
 use crate::conversation::policy::removed_by;
+use crate::key_package::lifetime::refuses_to_add;
 use crate::member::{member_at, members};
 
 impl Conversation<'_> {
@@ -34,7 +35,8 @@ impl Conversation<'_> {
     }
 
     /// The pending proposals that fit into a commit of this work and to each other. What the commit itself does is not done twice,
-    /// nobody removes itself by its own commit, and a client is no member twice.
+    /// nobody removes itself by its own commit, a client is no member twice, and nobody is added by a key package whose time is not
+    /// now.
     pub(crate) fn fitting(&self, work: &Work) -> Vec<ProposalRef> {
         let mut gone: HashSet<LeafNodeIndex> = work.removes.iter().copied().collect();
         let mut fitting = Vec::new();
@@ -50,12 +52,13 @@ impl Conversation<'_> {
             // Judged when the work was made; here only its name and key are taken.
             let _ = roster.admit(package.leaf_node(), Door::Add);
         }
+        let now_secs = self.provider.clock().now_secs();
         for queued in self.group.pending_proposals() {
             let fits = match (queued.proposal(), queued.sender()) {
                 (Proposal::Remove(_) | Proposal::SelfRemove, _) => false,
                 (Proposal::Add(add), _) => {
-                    let (package, lifetime) = (add.key_package(), add.key_package().life_time());
-                    let in_time = lifetime.validate().is_ok() && lifetime.has_acceptable_range();
+                    let package = add.key_package();
+                    let in_time = refuses_to_add(package.life_time(), now_secs).is_none();
                     in_time && roster.admit(package.leaf_node(), Door::Add).is_ok()
                 }
                 (Proposal::Update(update), Sender::Member(leaf)) => member_at(&self.group, *leaf)

@@ -65,6 +65,12 @@ impl Foreigner {
         self.odd_key_package(|builder| builder)
     }
 
+    /// One with this lifetime, as it is published.
+    pub fn key_package_for(&self, lifetime: Lifetime) -> Vec<u8> {
+        let package = self.odd_key_package(|builder| builder.key_package_lifetime(lifetime));
+        bytes_of(&MlsMessageOut::from(package))
+    }
+
     /// The same with what is odd about it.
     pub fn odd_key_package(&self, odd: impl FnOnce(KeyPackageBuilder) -> KeyPackageBuilder) -> KeyPackage {
         let usual = capable_of(&[], &[ProposalType::SelfRemove]);
