@@ -126,7 +126,8 @@ export const errorCodes = {
   },
   WELCOME_WITHOUT_KEY_PACKAGE: {
     meaning:
-      "The keystore has no private key for this Welcome: it is for another client, or its key package was used or expired.",
+      "The keystore has no private key for this Welcome: it is for another client, or its key package was used or removed, or " +
+      "has expired or been replaced more than a week ago.",
     whatToDo: "Discard it, publish fresh key packages and ask to be invited again.",
     retryable: false,
   },

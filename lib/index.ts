@@ -36,7 +36,7 @@ export type {
   ReceivedWaiting,
   ReceivedWelcome,
 } from "./received.js";
-export type { Change, CredentialRef, KeyPackage, Member, UnsettledCommit } from "./records.js";
+export type { Change, CredentialRef, KeyPackage, Member, StoredKeyPackage, UnsettledCommit } from "./records.js";
 export { Session, type SessionOptions } from "./session.js";
 export type { Deliver, TransactionContext } from "./transaction.js";
 export type { CommitBundle, MlsTransport, MlsTransportResponse, SendContext } from "./transport.js";

@@ -85,8 +85,10 @@ export declare class NativeDatabase {
   dropJoin(id: Uint8Array, commit: string): Promise<boolean>
   /** Makes key packages and stores their private keys. */
   generateKeyPackages(credentialRef: string, count: number, lifetimeMs: number | undefined | null, lastResort: boolean): Promise<Array<NativeKeyPackage>>
-  /** All key packages. */
-  keyPackages(): Promise<Array<NativeKeyPackage>>
+  /** All key packages; when asked for, with the bytes of those that can be published. */
+  keyPackages(withBytes: boolean): Promise<Array<NativeKeyPackage>>
+  /** Deletes key packages with their private keys. */
+  removeKeyPackages(references: Array<string>): Promise<void>
   /** Receives a batch. */
   receive(messages: Array<Uint8Array>, options: NativeReceiveOptions): Promise<NativeReceipt>
 }
@@ -166,6 +168,7 @@ export interface NativeKeyPackage {
   ref: string
   cipherSuite: number
   notAfterMs: number
+  expired: boolean
   lastResort: boolean
 }
 

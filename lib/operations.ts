@@ -11,6 +11,8 @@ import {
   credentialShape,
   joinOptions,
   keyPackageOptions,
+  keyPackageRefs,
+  listOptions,
   parse,
   shortText,
   welcomeOptions,
@@ -25,6 +27,7 @@ import {
   type Member,
   memberOf,
   noChange,
+  type StoredKeyPackage,
   storedKeyPackageOf,
 } from "./records.js";
 import type { Scope } from "./scope.js";
@@ -77,8 +80,17 @@ export interface Operations {
     credential: CredentialRef,
     options: { count: number; lifetimeMs?: number; lastResort?: boolean },
   ): Promise<KeyPackage[]>;
-  /** The key packages that were made and not used yet, without their bytes. */
-  keyPackages(): Promise<Omit<KeyPackage, "bytes">[]>;
+  /**
+   * The key packages that were made and not used yet, as far as is known here. With `bytes` those that can be published come with
+   * their bytes, so that publishing can be repeated.
+   */
+  keyPackages(options?: { bytes?: boolean }): Promise<StoredKeyPackage[]>;
+  /**
+   * Deletes key packages with their private keys, by their refs: withdraw them from the server first, a Welcome for one of them is
+   * `WELCOME_WITHOUT_KEY_PACKAGE` afterwards. What is not there is no failure. `INVALID_ARGUMENT` for what is not lowercase hex, and
+   * for more than 4,096.
+   */
+  removeKeyPackages(refs: readonly Id[]): Promise<void>;
   /**
    * Creates a conversation, with oneself or with `members` as well. With them one commit is sent; unless it is accepted the
    * conversation does not stay. When its outcome is unknown the conversation stays, unsettled: it shows epoch 0 and oneself, and
@@ -177,8 +189,9 @@ export class ScopedOperations implements Operations {
     return made.map(keyPackageOf);
   }
 
-  async keyPackages(): Promise<Omit<KeyPackage, "bytes">[]> {
-    const stored = await this.#scope.step((native) => native.keyPackages());
+  async keyPackages(options: { bytes?: boolean } = {}): Promise<StoredKeyPackage[]> {
+    const { bytes } = parse(listOptions, options, "options");
+    const stored = await this.#scope.step((native) => native.keyPackages(bytes));
     return stored.map(storedKeyPackageOf);
   }
 
@@ -186,6 +199,11 @@ export class ScopedOperations implements Operations {
     id: IdLike,
     options: { credential: CredentialRef; members?: readonly Invitee[]; externalJoin?: boolean },
   ): Promise<MlsConversation> {
+  async removeKeyPackages(refs: readonly Id[]): Promise<void> {
+    const copy = parse(keyPackageRefs, refs, "refs");
+    await this.#scope.step((native) => native.removeKeyPackages(copy), this.#keyPackagesChanged);
+  }
+
     const name = nameOf(id, "id");
     const { credential, members, externalJoin } = parse(createOptions, options, "options");
     if (members === undefined) {

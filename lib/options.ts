@@ -37,7 +37,7 @@ function explain(issue: z.core.$ZodIssue, name: string, schema: z.ZodType): stri
 }
 
 function expected(issue: z.core.$ZodIssue): string {
-  if (issue.code === "invalid_type") return issue.expected === "object" ? "an object" : `a ${issue.expected}`;
+  if (issue.code === "invalid_type") return `${/^[ao]/.test(issue.expected) ? "an" : "a"} ${issue.expected}`;
   if (issue.code === "invalid_value") return `one of ${issue.values.map((value) => `"${String(value)}"`).join(", ")}`;
   return "of another form";
 }
@@ -118,6 +118,18 @@ export const keyPackageOptions = z.strictObject({
   lifetimeMs: whole(1_000, 84 * DAY).optional(),
   lastResort: z.boolean().default(false),
 });
+
+export const listOptions = z.strictObject({ bytes: z.boolean().default(false) });
+
+/** KeyPackageRefs; a copy, so that what was checked is what is used. */
+export const keyPackageRefs = z
+  .array(
+    z.custom<string>(
+      (value) => typeof value === "string" && /^(?:[0-9a-f]{2}){1,64}$/.test(value),
+      "must be the ref of a key package, lowercase hex",
+    ),
+  )
+  .refine((refs) => refs.length <= 4096, "must have at most 4,096 entries");
 
 /** A label or key: not empty, encodable, and short. */
 export const shortText = z.custom<string>(

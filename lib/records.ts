@@ -54,6 +54,17 @@ export interface KeyPackage {
   readonly lastResort: boolean;
 }
 
+/** A key package whose private keys are in the keystore. */
+export interface StoredKeyPackage extends Omit<KeyPackage, "bytes"> {
+  /** Whether its time is over. Its private keys stay for 7 days more, since a Welcome for it may be under way. */
+  readonly expired: boolean;
+  /**
+   * Where they were asked for: what `generateKeyPackages` gave, to publish it again. Missing when it has expired, or is a last-resort
+   * one that another has replaced.
+   */
+  readonly bytes?: Bytes;
+}
+
 /** A commit that was sent or staged and is neither accepted nor known to be lost. */
 export interface UnsettledCommit {
   /** The conversation that waits for it. */
@@ -93,16 +104,16 @@ export function credentialRefOf({ ref, clientId, cipherSuite }: NativeCredential
 /** A key package that was just made. */
 export function keyPackageOf(record: NativeKeyPackage): KeyPackage {
   if (record.bytes === undefined) throw unexpected("a new key package without its bytes");
-  return { bytes: record.bytes, ...storedKeyPackageOf(record) };
+  return { bytes: record.bytes, ...termsOf(record) };
 }
 
-/** A key package of the keystore, which keeps its private keys only. */
-export function storedKeyPackageOf({
-  ref,
-  cipherSuite,
-  notAfterMs,
-  lastResort,
-}: NativeKeyPackage): Omit<KeyPackage, "bytes"> {
+/** A key package of the keystore. */
+export function storedKeyPackageOf(record: NativeKeyPackage): StoredKeyPackage {
+  const { bytes, expired } = record;
+  return { ...(bytes !== undefined && { bytes }), ...termsOf(record), expired };
+}
+
+function termsOf({ ref, cipherSuite, notAfterMs, lastResort }: NativeKeyPackage): Omit<KeyPackage, "bytes"> {
   return { ref, cipherSuite: suiteOf(cipherSuite), notAfter: new Date(notAfterMs), lastResort };
 }
 

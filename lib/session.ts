@@ -12,7 +12,7 @@ import { warnWhenLow } from "./key-packages-low.js";
 import { type Joined, type JoinOptions, type Operations, ScopedOperations } from "./operations.js";
 import { parse, sessionOptions, settleOptions } from "./options.js";
 import type { Received } from "./received.js";
-import type { CredentialRef, KeyPackage, UnsettledCommit } from "./records.js";
+import type { CredentialRef, KeyPackage, StoredKeyPackage, UnsettledCommit } from "./records.js";
 import { settle, unsettledCommits } from "./settle.js";
 import { SessionState } from "./state.js";
 import { type Deliver, transact, Transaction, type TransactionContext, TransactionScope } from "./transaction.js";
@@ -175,8 +175,13 @@ export class Session implements Operations, AsyncDisposable {
   }
 
   /** {@inheritDoc Operations.keyPackages} */
-  keyPackages(): Promise<Omit<KeyPackage, "bytes">[]> {
-    return this.#operations.keyPackages();
+  keyPackages(options?: { bytes?: boolean }): Promise<StoredKeyPackage[]> {
+    return this.#operations.keyPackages(options);
+  }
+
+  /** {@inheritDoc Operations.removeKeyPackages} */
+  removeKeyPackages(refs: readonly Id[]): Promise<void> {
+    return this.#operations.removeKeyPackages(refs);
   }
 
   /** {@inheritDoc Operations.createConversation} */

@@ -2,7 +2,16 @@
 import { chmod, open as openFile, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { inspect } from "node:util";
-import { Credential, type CredentialRef, Database, DatabaseKey, inspectMessage, MlsError, Session } from "conclave-mls";
+import {
+  Credential,
+  type CredentialRef,
+  Database,
+  DatabaseKey,
+  inspectMessage,
+  type KeyPackage,
+  MlsError,
+  Session,
+} from "conclave-mls";
 import { EmbeddedDeliveryService, transportOf } from "conclave-mls/delivery-service";
 import { expectCode } from "../support/expect.js";
 import { cleanUp, freshPath } from "../support/files.js";
@@ -80,6 +89,18 @@ async function renewSignatureKey(session: Session, old: CredentialRef): Promise<
 }
 // end
 
+// snippet: publish-again
+/** Puts a fresh last resort into the place of the old one, and has everything on the server that can be used. */
+async function republish(session: Session, credential: CredentialRef): Promise<void> {
+  await session.generateKeyPackages(credential, { count: 1, lastResort: true }); // Replaces the one before.
+  const keyPackages: KeyPackage[] = [];
+  for (const { bytes, ...one } of await session.keyPackages({ bytes: true })) {
+    if (bytes !== undefined) keyPackages.push({ ...one, bytes });
+  }
+  await server.publishKeyPackages(session.clientId, keyPackages);
+}
+// end
+
 // snippet: closing
 /** All sessions of the application, so that nobody forgets one. */
 class Sessions {
@@ -117,14 +138,17 @@ const cipherSuite = "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519";
 const sessions = new Sessions();
 let folder: string;
 let path: string;
+let server: EmbeddedDeliveryService;
 
 beforeEach(async () => {
+  server = await EmbeddedDeliveryService.inMemory();
   path = await freshPath("alice.db");
   folder = dirname(path);
 });
 
 afterEach(async () => {
   await sessions.close();
+  await server.close();
   await cleanUp();
 });
 
@@ -200,7 +224,6 @@ test("each way in which a keystore does not open says what to do", async () => {
 });
 
 test("a fresh signature key is used everywhere, and the old one is gone", async () => {
-  const server = await EmbeddedDeliveryService.inMemory();
   const open = async (clientId: string): Promise<Session> =>
     sessions.add(await Session.open(await Database.inMemory(), { clientId, transport: transportOf(server, clientId) }));
   const [alice, bob] = [await open("alice"), await open("bob")];
@@ -223,7 +246,22 @@ test("a fresh signature key is used everywhere, and the old one is gone", async 
   }
   expect(read).toEqual(["hello"]);
   expect(await bob.conversation("team").members()).toEqual(await team.members());
-  await server.close();
+});
+
+test("an upload that failed is repeated, and the server has each key package once and the fresh last resort", async () => {
+  const session = await openSession(DatabaseKey.generate());
+  const credential = await session.addCredential(Credential.basic("alice", { cipherSuite }));
+  const [old] = await session.generateKeyPackages(credential, { count: 1, lastResort: true });
+  const [published, lost] = await session.generateKeyPackages(credential, { count: 2 });
+  await server.publishKeyPackages("alice", [old!, published!]); // The answer never came, and the other one was not sent.
+  await republish(session, credential);
+  await republish(session, credential);
+
+  const claimed = [1, 2, 3, 4].map(() => server.claimKeyPackage("alice", cipherSuite));
+  const refs = (await Promise.all(claimed)).map((one) => one!.ref);
+  expect(refs.slice(0, 2).sort()).toEqual([published!.ref, lost!.ref].sort());
+  expect(refs[2]).toBe(refs[3]);
+  expect(refs[2]).not.toBe(old!.ref);
 });
 
 test("a keystore belongs to one client for ever", async () => {

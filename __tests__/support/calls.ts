@@ -22,6 +22,7 @@ export function callsOfOperations(operations: Operations, credential: Credential
     operations.removeCredential(credential),
     operations.generateKeyPackages(credential, { count: 1 }),
     operations.keyPackages(),
+    operations.removeKeyPackages([]),
     operations.createConversation("x", { credential }),
     operations.createConversation("x", { credential, members: [bytes("x")] }),
     operations.joinByWelcome(bytes("x")),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use conclave_core::error::Error;
-use conclave_core::id::hex;
+use conclave_core::id::{from_hex, hex};
 use conclave_core::key_package::KeyPackage;
 use napi::Env;
 use napi::bindgen_prelude::Object;
@@ -22,6 +22,7 @@ pub struct NativeKeyPackage {
     pub reference: String,
     pub cipher_suite: u16,
     pub not_after_ms: f64,
+    pub expired: bool,
     pub last_resort: bool,
 }
 
@@ -32,6 +33,7 @@ impl From<KeyPackage> for NativeKeyPackage {
             reference: hex(&package.reference),
             cipher_suite: package.cipher_suite.into(),
             not_after_ms: milliseconds(package.not_after_ms),
+            expired: package.expired,
             last_resort: package.last_resort,
         }
     }
@@ -44,8 +46,6 @@ pub(crate) fn milliseconds(ms: u64) -> f64 {
     number
 }
 
-#[napi]
-impl NativeDatabase {
 /// Milliseconds as Rust counts them; 0 for what is before 1970, or no number.
 pub(crate) fn whole_milliseconds(ms: f64) -> u64 {
     #[expect(
@@ -57,6 +57,8 @@ pub(crate) fn whole_milliseconds(ms: f64) -> u64 {
     whole
 }
 
+#[napi]
+impl NativeDatabase {
     /// Makes key packages and stores their private keys.
     #[napi(ts_return_type = "Promise<Array<NativeKeyPackage>>", catch_unwind)]
     pub fn generate_key_packages<'env>(
@@ -82,9 +84,33 @@ pub(crate) fn whole_milliseconds(ms: f64) -> u64 {
         )
     }
 
-    /// All key packages.
+    /// All key packages; when asked for, with the bytes of those that can be published.
     #[napi(ts_return_type = "Promise<Array<NativeKeyPackage>>", catch_unwind)]
-    pub fn key_packages<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
-        self.step(env, |session| session.key_packages(), converted::<_, NativeKeyPackage>)
+    pub fn key_packages<'env>(&self, env: &'env Env, with_bytes: bool) -> napi::Result<Object<'env>> {
+        self.step(
+            env,
+            move |session| {
+                if with_bytes {
+                    session.key_packages_with_bytes()
+                } else {
+                    session.key_packages()
+                }
+            },
+            converted::<_, NativeKeyPackage>,
+        )
+    }
+
+    /// Deletes key packages with their private keys.
+    #[napi(ts_return_type = "Promise<void>", catch_unwind)]
+    pub fn remove_key_packages<'env>(&self, env: &'env Env, references: Vec<String>) -> napi::Result<Object<'env>> {
+        self.step(
+            env,
+            move |session| {
+                let references: Option<Vec<_>> = references.iter().map(|reference| from_hex(reference)).collect();
+                let references = references.ok_or_else(|| Error::invalid("The ref of a key package is not hex."))?;
+                session.remove_key_packages(&references)
+            },
+            |()| (),
+        )
     }
 }

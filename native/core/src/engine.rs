@@ -163,9 +163,7 @@ fn run(session: Session, queue: &Receiver<Job>) {
         let (steps, barrier) = match next {
             Ok(job) => batch(job, queue),
             Err(RecvTimeoutError::Timeout) => {
-                // Tried again after the next work when it fails now; closing tries too, and tells.
-                let _ = guarded(|| server.session.idle());
-                rested = true;
+                rested = !server.rest();
                 continue;
             }
             Err(RecvTimeoutError::Disconnected) => {
@@ -236,6 +234,19 @@ impl Server {
         for step in waiting {
             step.answer(stored.clone());
         }
+    }
+
+    /// Does what waits for quiet. Answers whether there is more of it. What fails now is tried again after the next work.
+    fn rest(&mut self) -> bool {
+        let mut more = false;
+        if self.poison.is_none() {
+            let rested = guarded(|| {
+                more = self.session.idle().unwrap_or(false);
+                Ok(())
+            });
+            self.poison = rested.err();
+        }
+        more
     }
 
     /// Runs one task unless one before it panicked. What memory holds may then be half-done; the file is whole, since it only

@@ -1,5 +1,6 @@
 //! Key packages: what others need to add this client to a conversation while it is offline (RFC 9420 section 10).
 
+mod forget;
 pub(crate) mod lifetime;
 
 use std::time::Duration;
@@ -10,6 +11,7 @@ use openmls::prelude::{
     ProtocolVersion,
 };
 use openmls_traits::OpenMlsProvider;
+use openmls_traits::storage::StorageProvider;
 use serde::{Deserialize, Serialize};
 use tls_codec::{DeserializeBytes, Serialize as _};
 
@@ -18,15 +20,16 @@ use crate::codec::decode;
 use crate::conversation::external_join::EXTERNAL_JOIN;
 use crate::credential::CredentialRow;
 use crate::error::{Code, Error, Result};
+use crate::key_package::forget::hash_ref;
+use crate::key_package::lifetime::own_lifetime;
 use crate::keystore::Entity;
 use crate::limits::{MAX_KEY_PACKAGE, MAX_LIST};
-use crate::key_package::lifetime::own_lifetime;
 use crate::session::Session;
 
 /// A key package of this client.
 #[derive(Clone, Debug)]
 pub struct KeyPackage {
-    /// The MLSMessage to publish; empty when listed.
+    /// The MLSMessage to publish; empty where it was not asked for, or is not to be published any more.
     pub bytes: Vec<u8>,
     /// The KeyPackageRef (RFC 9420 section 5.2).
     pub reference: Vec<u8>,
@@ -34,6 +37,8 @@ pub struct KeyPackage {
     pub cipher_suite: Ciphersuite,
     /// The end of its lifetime, in milliseconds since 1970.
     pub not_after_ms: u64,
+    /// Whether that is over.
+    pub expired: bool,
     /// Whether it may be used more than once, for want of others (RFC 9420 section 16.8).
     pub last_resort: bool,
 }
@@ -45,6 +50,8 @@ pub(crate) struct KeyPackageRow {
     pub(crate) cipher_suite: u16,
     pub(crate) not_after_ms: u64,
     pub(crate) last_resort: bool,
+    /// When another last-resort key package of its credential was made, in milliseconds since 1970.
+    pub(crate) replaced_ms: Option<u64>,
 }
 
 /// What this client's leaves say they can do: what the provider carries, last-resort key packages, conversations that allow
@@ -71,7 +78,8 @@ pub(crate) fn leaf_node_parameters(crypto: &impl OpenMlsCrypto) -> LeafNodeParam
 
 impl Session {
     /// Makes key packages for a credential. Their private keys are stored before this returns, also inside a transaction that
-    /// is taken back later: bytes that were handed out can always be joined with.
+    /// is taken back later: bytes that were handed out can always be joined with. `lifetime` counts from now. A last-resort one
+    /// replaces the one before, which can be joined with for some days more.
     pub fn generate_key_packages(
         &mut self,
         credential: &[u8],
@@ -89,10 +97,14 @@ impl Session {
         let savepoint = self.provider.rows().savepoint();
         // The credential goes with them: without its signature key nobody could join.
         self.provider.write(Entity::Credential, &[], credential, &row)?;
+        if last_resort {
+            self.retire_last_resort(credential)?;
+        }
         let packages = (0..count)
             .map(|_| self.generate_key_package(credential, &row, &lifetime, last_resort))
             .collect::<Result<Vec<_>>>()?;
         self.store_now(savepoint)?;
+        self.expect_old_key_packages();
         Ok(packages)
     }
 
@@ -121,51 +133,64 @@ impl Session {
             cipher_suite: suite.into(),
             not_after_ms,
             last_resort,
+            replaced_ms: None,
         };
         self.provider.write(Entity::KeyPackage, &[], &reference, &stored)?;
-        let bytes = MlsMessageOut::from(package)
-            .tls_serialize_detached()
-            .map_err(|cause| Error::internal("a key package could not be written").caused_by(cause))?;
         Ok(KeyPackage {
-            bytes,
+            bytes: framed(package)?,
             reference,
             cipher_suite: suite,
             not_after_ms,
+            expired: false,
             last_resort,
         })
     }
 
-    /// Deletes these key packages, with their private keys.
-    pub(crate) fn forget_key_packages(&self, which: impl Fn(&MlsKeyPackage) -> bool) -> Result<()> {
-        let rows = self.provider.rows();
-        for (key, value) in rows.list(Entity::KeyPackageBundle, &[])? {
-            let bundle: KeyPackageBundle = decode(&value)?;
-            let package = bundle.key_package();
-            if which(package) {
-                rows.delete(Entity::KeyPackageBundle, &[], &key);
-                let reference = reference_of(self.provider.crypto(), package)?;
-                rows.delete(Entity::KeyPackage, &[], &reference);
-            }
-        }
-        Ok(())
-    }
-
     /// All key packages whose private keys are here, without their bytes.
     pub fn key_packages(&self) -> Result<Vec<KeyPackage>> {
+        self.list_key_packages(false)
+    }
+
+    /// The same, with the bytes of those that can be published: not those that have expired or were replaced.
+    pub fn key_packages_with_bytes(&self) -> Result<Vec<KeyPackage>> {
+        self.list_key_packages(true)
+    }
+
+    fn list_key_packages(&self, with_bytes: bool) -> Result<Vec<KeyPackage>> {
+        let now_ms = self.provider.clock().now_ms();
         let rows = self.provider.rows().list(Entity::KeyPackage, &[])?;
         rows.into_iter()
             .map(|(reference, value)| {
                 let row: KeyPackageRow = decode(&value)?;
+                let expired = row.not_after_ms <= now_ms;
+                let bytes = if with_bytes && !expired && row.replaced_ms.is_none() {
+                    self.bytes_of_key_package(&reference)?
+                } else {
+                    Vec::new()
+                };
                 Ok(KeyPackage {
-                    bytes: Vec::new(),
+                    bytes,
                     reference,
                     cipher_suite: cipher_suite(row.cipher_suite)?,
                     not_after_ms: row.not_after_ms,
+                    expired,
                     last_resort: row.last_resort,
                 })
             })
             .collect()
     }
+
+    fn bytes_of_key_package(&self, reference: &[u8]) -> Result<Vec<u8>> {
+        let bundle: Option<KeyPackageBundle> = self.provider.storage().key_package(&hash_ref(reference)?)?;
+        let bundle = bundle.ok_or_else(|| Error::internal("a key package has a row but no private keys"))?;
+        framed(bundle.key_package().clone())
+    }
+}
+
+fn framed(package: MlsKeyPackage) -> Result<Vec<u8>> {
+    MlsMessageOut::from(package)
+        .tls_serialize_detached()
+        .map_err(|cause| Error::internal("a key package could not be written").caused_by(cause))
 }
 
 /// A key package of somebody else, checked: framing, signatures, credential (RFC 9420 section 10.1). Not its lifetime: that is for

@@ -30,6 +30,11 @@ pub const LIFETIME_BEGAN: Duration = DAY;
 pub const MAX_WHOLE_LIFETIME: Duration = DAY.saturating_mul(85).saturating_add(Duration::from_secs(60 * 60));
 /// How much of it must be left then, so that it does not run out on the way.
 pub const LEAST_LIFETIME_LEFT: Duration = DAY;
+/// How long the private keys of a key package stay after it has expired or was replaced, in milliseconds: a
+/// Welcome for it may be under way.
+pub const KEY_PACKAGE_GRACE_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+/// How many of those that ended are deleted at once.
+pub const MAX_FORGOTTEN: usize = 256;
 
 /// How many epochs back application messages can still be read.
 pub const PAST_EPOCHS: u64 = 5;

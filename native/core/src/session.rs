@@ -9,7 +9,7 @@ use crate::error::{Code, Error, Result};
 use crate::groups::Groups;
 use crate::id::check_id;
 use crate::keystore::{Entity, Keystore, Savepoint};
-use crate::limits::{MAX_DATA_KEY, MAX_DATA_VALUE};
+use crate::limits::{KEY_PACKAGE_GRACE_MS, MAX_DATA_KEY, MAX_DATA_VALUE};
 use crate::provider::Provider;
 
 /// The state of one client. Lives on the engine thread of its keystore.
@@ -21,6 +21,8 @@ pub struct Session {
     pub(crate) groups: Groups,
     client_id: Option<Vec<u8>>,
     pub(crate) transaction: Option<Transaction>,
+    /// Before this moment, in milliseconds since 1970, no key package is to be deleted for its age.
+    old_key_packages_ms: u64,
     /// The scopes whose groups the present step took in hand.
     touched: HashSet<Vec<u8>>,
 }
@@ -48,6 +50,7 @@ impl Session {
             groups: Groups::default(),
             client_id: None,
             transaction: None,
+            old_key_packages_ms: 0,
             touched: HashSet::new(),
         }
     }
@@ -56,29 +59,39 @@ impl Session {
     pub fn bind(&mut self, client_id: &[u8]) -> Result<()> {
         check_id("client id", client_id)?;
         match self.provider.read::<ClientRow>(Entity::Meta, &[], CLIENT)? {
-            Some(row) if row.client_id != client_id => Err(Error::new(
-                Code::ClientMismatch,
-                "This keystore belongs to another client. Open the keystore of this client, or use a new file.",
-            )),
-            Some(_) => {
-                self.client_id = Some(client_id.to_vec());
-                Ok(())
+            Some(row) if row.client_id != client_id => {
+                return Err(Error::new(
+                    Code::ClientMismatch,
+                    "This keystore belongs to another client. Open the keystore of this client, or use a new file.",
+                ));
             }
+            Some(_) => self.client_id = Some(client_id.to_vec()),
             None => {
                 let row = ClientRow {
                     client_id: client_id.to_vec(),
                 };
                 self.provider.write(Entity::Meta, &[], CLIENT, &row)?;
                 self.client_id = Some(row.client_id);
-                Ok(())
             }
         }
+        // Opening does not fail for it: what cannot be deleted now has its turn when the session is idle.
+        let savepoint = self.provider.rows().savepoint();
+        if self.forget_old_key_packages().is_err() {
+            self.provider.rows().rollback_to(savepoint);
+        }
+        Ok(())
     }
 
     pub(crate) fn client_id(&self) -> Result<&[u8]> {
         self.client_id
             .as_deref()
             .ok_or_else(|| Error::internal("the keystore is not bound to a client yet"))
+    }
+
+    /// From here on it is this moment, in milliseconds since 1970, until another one is set; `None`: it is what the machine's
+    /// clock says, as it is for every new session. For tests.
+    pub fn set_time(&self, now_ms: Option<u64>) {
+        self.provider.clock().set(now_ms);
     }
 
     /// Runs one step. When it fails, nothing of it stays, and the groups it touched are loaded again when next needed.
@@ -88,12 +101,6 @@ impl Session {
         let result = work(self);
         if result.is_err() {
             self.provider.rows().rollback_to(savepoint);
-    /// From here on it is this moment, in milliseconds since 1970, until another one is set; `None`: it is what the machine's
-    /// clock says, as it is for every new session. For tests.
-    pub fn set_time(&self, now_ms: Option<u64>) {
-        self.provider.clock().set(now_ms);
-    }
-
             for scope in &self.touched {
                 self.groups.forget(scope);
             }
@@ -193,9 +200,29 @@ impl Session {
         self.provider.rows().flush_since(savepoint)
     }
 
-    /// To be called after a second without work.
-    pub fn idle(&mut self) -> Result<()> {
-        self.provider.rows().idle()
+    /// To be called after a second without work: deletes key packages that ended some days ago, and makes what was deleted leave
+    /// the files. Answers whether there is more to do, in another call.
+    pub fn idle(&mut self) -> Result<bool> {
+        let tidied = self.tidy();
+        self.provider.rows().idle()?;
+        tidied
+    }
+
+    /// Not within a transaction, with which it would be taken back.
+    fn tidy(&mut self) -> Result<bool> {
+        if self.in_transaction() || self.provider.clock().now_ms() < self.old_key_packages_ms {
+            return Ok(false);
+        }
+        let left = self.step(|session| session.forget_old_key_packages())?;
+        self.store()?;
+        self.old_key_packages_ms = if left.more { 0 } else { left.next_ms };
+        Ok(left.more)
+    }
+
+    /// A key package was made or replaced now: some days later at the earliest it is to be deleted.
+    pub(crate) fn expect_old_key_packages(&mut self) {
+        let earliest_ms = self.provider.clock().now_ms().saturating_add(KEY_PACKAGE_GRACE_MS);
+        self.old_key_packages_ms = self.old_key_packages_ms.min(earliest_ms);
     }
 
     /// Drops what was not stored, checkpoints, and gives the files up.

@@ -260,7 +260,7 @@ fn overtaken() -> Error {
 fn without_key_package() -> Error {
     Error::new(
         Code::WelcomeWithoutKeyPackage,
-        "No key package that this Welcome is for is in the keystore: it was used before, or belongs to another client. \
+        "No key package that this Welcome is for is in the keystore: it was used before, has expired, or belongs to another client. \
          Publish new key packages and ask to be invited again.",
     )
 }
