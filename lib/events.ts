@@ -15,7 +15,11 @@ export interface SessionEvents {
   commitSettled: CommitSettled;
   /** A commit of a member was not applied, although others may have applied it: this client may be behind from now on. */
   conversationStalled: ConversationStalled;
-  /** Few key packages are left of a cipher suite: after a join, and once after opening. */
+  /**
+   * Few key packages are left of a cipher suite: after a join; when enough have expired, at the next call; and for each new
+   * listener how things are when it is added. It counts what is in the keystore: whether a package was ever published, and whom the
+   * server has handed it out to, only the server knows.
+   */
   keyPackagesLow: KeyPackagesLow;
 }
 
@@ -71,7 +75,18 @@ const names: Record<keyof SessionEvents, true> = {
 };
 
 type Listener<E extends keyof SessionEvents> = (data: SessionEvents[E]) => void;
-type Listeners = { [E in keyof SessionEvents]: Set<{ readonly call: Listener<E> }> };
+interface Entry<E extends keyof SessionEvents> {
+  readonly call: Listener<E>;
+}
+type Listeners = { [E in keyof SessionEvents]: Set<Entry<E>> };
+
+/** A listener that was added. */
+export interface Subscription<E extends keyof SessionEvents> {
+  /** Ends it. */
+  readonly stop: () => void;
+  /** Calls this listener alone, unless it has ended. */
+  readonly tell: (data: SessionEvents[E]) => void;
+}
 
 /** The listeners of one session. */
 export class Events {
@@ -83,15 +98,26 @@ export class Events {
     keyPackagesLow: new Set(),
   };
 
-  /** Adds a listener, also one that is there already, and returns the way to stop it. */
-  on<E extends keyof SessionEvents>(event: E, listener: Listener<E>): () => void {
+  /** Adds a listener, also one that is there already. */
+  on<E extends keyof SessionEvents>(event: E, listener: Listener<E>): Subscription<E> {
     if (typeof event !== "string" || !Object.hasOwn(names, event)) {
       throw new MlsError("INVALID_ARGUMENT", `event must be one of ${Object.keys(names).join(", ")}.`);
     }
     if (typeof listener !== "function") throw new MlsError("INVALID_ARGUMENT", "listener must be a function.");
-    const entry = { call: listener };
-    this.#listeners[event].add(entry);
-    return () => void this.#listeners[event].delete(entry);
+    const entry: Entry<E> = { call: listener };
+    const entries: Set<Entry<E>> = this.#listeners[event];
+    entries.add(entry);
+    return {
+      stop: () => void entries.delete(entry),
+      tell: (data) => {
+        if (entries.has(entry)) tell(event, entry, data);
+      },
+    };
+  }
+
+  /** Whether anybody listens. */
+  isHeard(event: keyof SessionEvents): boolean {
+    return this.#listeners[event].size > 0;
   }
 
   /**
@@ -99,14 +125,16 @@ export class Events {
    * what a listener throws can undo nothing: it becomes a process warning.
    */
   emit<E extends keyof SessionEvents>(event: E, data: SessionEvents[E]): void {
-    for (const { call } of [...this.#listeners[event]]) {
-      try {
-        const answer = outside((): unknown => call(data));
-        if (answer instanceof Promise) answer.catch((error: unknown) => warn(event, error));
-      } catch (error) {
-        warn(event, error);
-      }
-    }
+    for (const entry of [...this.#listeners[event]]) tell(event, entry, data);
+  }
+}
+
+function tell<E extends keyof SessionEvents>(event: E, { call }: Entry<E>, data: SessionEvents[E]): void {
+  try {
+    const answer = outside((): unknown => call(data));
+    if (answer instanceof Promise) answer.catch((error: unknown) => warn(event, error));
+  } catch (error) {
+    warn(event, error);
   }
 }
 

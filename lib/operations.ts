@@ -156,6 +156,7 @@ export interface Operations {
 /** The operations, whichever scope they run in. */
 export class ScopedOperations implements Operations {
   readonly #scope: Scope;
+  readonly #keyPackagesChanged = (): void => void this.#scope.state.keyPackages.changed();
 
   constructor(scope: Scope) {
     this.#scope = scope;
@@ -176,7 +177,7 @@ export class ScopedOperations implements Operations {
 
   async removeCredential(credential: CredentialRef): Promise<void> {
     const { ref } = parse(credentialRef, credential, "credential");
-    await this.#scope.step((native) => native.removeCredential(ref));
+    await this.#scope.step((native) => native.removeCredential(ref), this.#keyPackagesChanged);
   }
 
   async generateKeyPackages(
@@ -185,7 +186,10 @@ export class ScopedOperations implements Operations {
   ): Promise<KeyPackage[]> {
     const { ref } = parse(credentialRef, credential, "credential");
     const { count, lifetimeMs, lastResort } = parse(keyPackageOptions, options, "options");
-    const made = await this.#scope.step((native) => native.generateKeyPackages(ref, count, lifetimeMs, lastResort));
+    const made = await this.#scope.step(
+      (native) => native.generateKeyPackages(ref, count, lifetimeMs, lastResort),
+      this.#keyPackagesChanged,
+    );
     return made.map(keyPackageOf);
   }
 
@@ -195,15 +199,15 @@ export class ScopedOperations implements Operations {
     return stored.map(storedKeyPackageOf);
   }
 
-  async createConversation(
-    id: IdLike,
-    options: { credential: CredentialRef; members?: readonly Invitee[]; externalJoin?: boolean },
-  ): Promise<MlsConversation> {
   async removeKeyPackages(refs: readonly Id[]): Promise<void> {
     const copy = parse(keyPackageRefs, refs, "refs");
     await this.#scope.step((native) => native.removeKeyPackages(copy), this.#keyPackagesChanged);
   }
 
+  async createConversation(
+    id: IdLike,
+    options: { credential: CredentialRef; members?: readonly Invitee[]; externalJoin?: boolean },
+  ): Promise<MlsConversation> {
     const name = nameOf(id, "id");
     const { credential, members, externalJoin } = parse(createOptions, options, "options");
     if (members === undefined) {

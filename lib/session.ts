@@ -8,7 +8,6 @@ import { DirectScope, refuseNested, SessionScope } from "./direct.js";
 import { MlsError } from "./errors.js";
 import type { SessionEvents } from "./events.js";
 import { type Id, type IdLike, nameOf } from "./id.js";
-import { warnWhenLow } from "./key-packages-low.js";
 import { type Joined, type JoinOptions, type Operations, ScopedOperations } from "./operations.js";
 import { parse, sessionOptions, settleOptions } from "./options.js";
 import type { Received } from "./received.js";
@@ -31,7 +30,7 @@ export interface SessionOptions {
   transactionTimeoutMs?: number;
   /** How often one commit is sent at most. Default 8. */
   attempts?: number;
-  /** The event `keyPackagesLow` comes when no more than so many key packages are left. Default 10. */
+  /** The event `keyPackagesLow` comes when no more than so many key packages of a suite are left in the keystore. Default 10. */
   keyPackagesLowAt?: number;
   /**
    * Gets all that was received, by `receive`, `decrypt`, `joinByWelcome`, a retry, a settle or the buffer, inside the transaction
@@ -84,7 +83,6 @@ export class Session implements Operations, AsyncDisposable {
       state.giveBack();
       throw error;
     }
-    void warnWhenLow(state); // Not awaited: its event comes when the caller has had the time to add listeners.
     return new Session(id, state);
   }
 
@@ -132,10 +130,15 @@ export class Session implements Operations, AsyncDisposable {
 
   /**
    * Adds a listener and returns the way to stop it. Listeners are called in order, after the change is durable, and never
-   * awaited; what one throws becomes a process warning.
+   * awaited; what one throws becomes a process warning. A listener of `keyPackagesLow` learns soon after it was added how things
+   * are, if few are left.
    */
   on<E extends keyof SessionEvents>(event: E, listener: (data: SessionEvents[E]) => void): () => void {
-    return this.#state.events.on(event, listener);
+    const { stop, tell } = this.#state.events.on(event, listener);
+    if (event === "keyPackagesLow") {
+      void this.#state.keyPackages.low().then((low) => low.forEach((one) => tell(one as SessionEvents[E])));
+    }
+    return stop;
   }
 
   /**

@@ -2,6 +2,7 @@ import { type Clock, systemClock } from "./clock.js";
 import type { Keystore } from "./database.js";
 import { fromNative, MlsError } from "./errors.js";
 import { Events } from "./events.js";
+import { KeyPackageWatch } from "./key-packages-low.js";
 import { Lanes } from "./lane.js";
 import type { NativeDatabase } from "./native-binding.js";
 import type { Scope } from "./scope.js";
@@ -29,17 +30,19 @@ export class SessionState {
   /** Whose commit is on its way, per conversation. */
   readonly lanes = new Lanes();
   readonly events = new Events();
+  /** How many key packages are left. */
+  readonly keyPackages = new KeyPackageWatch(this);
   /** Steps that are stored each by itself: what a `Session` works with, and every commit on its way. */
   readonly direct: Scope;
   readonly #keystore: Keystore;
   readonly #closers = new Set<() => void>();
   #closing: Promise<void> | undefined;
   #closed = false;
+  /** What time the engine was told that it is; undefined: it goes by the machine's clock. */
+  #toldTime: number | undefined;
 
   constructor(keystore: Keystore, settings: SessionSettings, direct: (state: SessionState) => Scope) {
     this.#keystore = keystore;
-  /** What time the engine was told that it is; undefined: it goes by the machine's clock. */
-  #toldTime: number | undefined;
     this.native = settings.clock.through?.(keystore.native) ?? keystore.native;
     this.settings = settings;
     this.direct = direct(this);
@@ -48,19 +51,16 @@ export class SessionState {
   /** Makes one native call and turns its failure into an {@link MlsError}. */
   async call<R>(step: (native: NativeDatabase) => Promise<R>): Promise<R> {
     this.refuseWhenClosed();
+    this.#tellTime();
+    this.keyPackages.callIsMade();
     try {
       return await step(this.native);
     } catch (error) {
-    this.#tellTime();
       const failure = fromNative(error);
       throw this.#closed && failure.code === "DATABASE_CLOSED" ? sessionClosed(failure) : failure;
     }
   }
 
-  /** Calls back when the session closes, before the database does. Returns the way to stop that. */
-  onClose(callback: () => void): () => void {
-    this.#closers.add(callback);
-    return () => void this.#closers.delete(callback);
   /** The session did not come to be: the database goes back, and by the machine's clock. */
   giveBack(): void {
     if (this.#toldTime !== undefined) this.#keystore.native.setTime(null);
@@ -80,6 +80,10 @@ export class SessionState {
     this.#keystore.native.setTime(now);
   }
 
+  /** Calls back when the session closes, before the database does. Returns the way to stop that. */
+  onClose(callback: () => void): () => void {
+    this.#closers.add(callback);
+    return () => void this.#closers.delete(callback);
   }
 
   /** Throws `SESSION_CLOSED` when it is. */
