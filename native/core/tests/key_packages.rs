@@ -239,7 +239,7 @@ fn a_welcome_finds_its_private_keys_for_a_week_after_the_key_package_has_expired
             assert_eq!(bob.authenticator(), alice.authenticator());
         } else {
             let welcome = invitation.welcome.expect("he is added");
-            let code = bob.code_of(|session| session.join_by_welcome(&welcome));
+            let code = bob.code_of(|session| session.join_by_welcome(&welcome, false));
             assert_eq!(code, Code::WelcomeWithoutKeyPackage);
         }
     }
@@ -350,7 +350,7 @@ fn key_packages_are_removed_with_their_private_keys_and_a_rollback_brings_them_b
     bob.step(|session| session.remove_key_packages(&all))
         .expect("it is no failure");
     let welcome = invitation.welcome.expect("he is added");
-    let code = bob.code_of(|session| session.join_by_welcome(&welcome));
+    let code = bob.code_of(|session| session.join_by_welcome(&welcome, false));
     assert_eq!(code, Code::WelcomeWithoutKeyPackage);
     bob.session.close().expect("it closes");
     assert_eq!(private_keys(&folder), 0);
