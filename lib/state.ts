@@ -3,6 +3,7 @@ import type { Keystore } from "./database.js";
 import { fromNative, MlsError } from "./errors.js";
 import { Events } from "./events.js";
 import { KeyPackageWatch } from "./key-packages-low.js";
+import { inOrder } from "./in-order.js";
 import { Lanes } from "./lane.js";
 import type { NativeDatabase } from "./native-binding.js";
 import type { Scope } from "./scope.js";
@@ -43,7 +44,7 @@ export class SessionState {
 
   constructor(keystore: Keystore, settings: SessionSettings, direct: (state: SessionState) => Scope) {
     this.#keystore = keystore;
-    this.native = settings.clock.through?.(keystore.native) ?? keystore.native;
+    this.native = inOrder(settings.clock.through?.(keystore.native) ?? keystore.native);
     this.settings = settings;
     this.direct = direct(this);
   }

@@ -146,6 +146,47 @@ describe("commits of one conversation", () => {
 });
 
 /**
+ * A clock through which a session hears late of what it has staged, as if that answer had been
+ * slower on its way than later ones.
+ */
+class SlowToHear extends FakeClock {
+  #isStaged!: () => void;
+  /** Resolves when something is staged, and nobody has heard of it yet. */
+  readonly staged = new Promise<void>((resolve) => (this.#isStaged = resolve));
+
+  override through<T extends object>(native: T): T {
+    return new Proxy(native, {
+      get: (target, name): unknown => {
+        const member: unknown = Reflect.get(target, name);
+        if (typeof member !== "function") return member;
+        const call = (...args: unknown[]): unknown => Reflect.apply(member, target, args);
+        if (name !== "stageCommit") return call;
+        return async (...args: unknown[]) => {
+          const staged = await call(...args);
+          this.#isStaged();
+          await new Promise((resolve) => setTimeout(resolve, 50));
+          return staged;
+        };
+      },
+    });
+  }
+}
+
+it("a commit that is overtaken while nobody has heard yet that it is staged is built again", async () => {
+  const server = new Server();
+  const clock = new SlowToHear();
+  const alice = await Person.comes("alice", server, { clock });
+  const bob = await Person.comes("bob", server);
+  const team = await alice.creates("team", bob);
+  await bob.session.conversation("team").updateKeys();
+  const updating = team.updateKeys();
+  await clock.staged;
+  await alice.reads("team");
+  expect(await updating).toMatchObject({ outcome: "merged", epoch: 3n });
+  expect(await alice.session.unsettledCommits()).toEqual([]);
+});
+
+/**
  * A clock whose sessions find a proposal pending as long as the test says so. No call of this package makes proposals, so the
  * native half, which a session asks through its clock, is made to answer as if another make of client had sent one.
  */
