@@ -189,7 +189,6 @@ export interface NativeMember {
 export interface NativeMerged {
   outcome: "merged" | "before" | "lost"
   epoch: bigint
-  change: NativeChange
   received: Array<NativeReceived>
   settled: Array<NativeSettled>
   stalled: Array<NativeStalled>

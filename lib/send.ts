@@ -1,11 +1,10 @@
 import { backOff } from "./catch-up.js";
 import { MlsError, type MlsErrorCode } from "./errors.js";
 import type { Name } from "./id.js";
-import { warnWhenLow } from "./key-packages-low.js";
 import type { Flight, Lane, Outcome } from "./lane.js";
 import type { NativeDatabase, NativeMerged, NativeUnsettledCommit } from "./native-binding.js";
 import { applied } from "./receive.js";
-import { changeOf, unsettledCommitOf } from "./records.js";
+import { unsettledCommitOf } from "./records.js";
 import type { SessionState } from "./state.js";
 import { type MlsTransportResponse, sendCommit } from "./transport.js";
 import { aborted } from "./turn.js";
@@ -143,19 +142,10 @@ class Sending {
     );
   }
 
-  #tellMerged({ outcome, change, received, settled, stalled }: NativeMerged): void {
+  #tellMerged({ outcome, received, settled, stalled }: NativeMerged): void {
     if (outcome !== "merged") return; // Told by whoever merged it, or not true at all.
-    const { staged, kind, founding } = this.#flight;
     this.#flight.settle("merged");
-    this.#state.events.emit("conversationChanged", {
-      conversationId: staged.conversationId,
-      epoch: staged.epoch + 1n,
-      change: founding ?? changeOf(change),
-      active: true,
-      cause: founding === undefined ? kind.cause : "created",
-    });
     applied(this.#state, { received, settled, stalled }, { byApplication: false });
-    if (kind.cause === "joined") void warnWhenLow(this.#state); // It may have taken the place of an invitation.
   }
 
   async #clear(reason: string): Promise<End> {

@@ -153,7 +153,6 @@ pub struct NativeMerged {
     #[napi(ts_type = "\"merged\" | \"before\" | \"lost\"")]
     pub outcome: String,
     pub epoch: BigInt,
-    pub change: NativeChange,
     pub received: Vec<NativeReceived>,
     pub settled: Vec<NativeSettled>,
     pub stalled: Vec<NativeStalled>,
@@ -169,7 +168,6 @@ impl From<Merged> for NativeMerged {
         NativeMerged {
             outcome: outcome.to_owned(),
             epoch: merged.epoch.into(),
-            change: merged.change.into(),
             received: converted(merged.received),
             settled: converted(merged.settled),
             stalled: converted(merged.stalled),

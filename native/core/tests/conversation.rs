@@ -193,8 +193,28 @@ fn own_messages_come_back_without_harm() {
         .step(|session| session.merge_commit(TEAM, &staged.commit_id, false))
         .expect("it was merged before");
     assert_eq!(merged.outcome, MergeOutcome::Before);
-    // And in the usual order.
-    let staged = alice.commit(Request::Update);
+    assert!(merged.received.is_empty(), "{merged:?}");
+    // And in the usual order: answered with the merge, as what it would have been by its echo.
+    let staged = alice.stage(Request::Update);
+    let by = alice.session.members(TEAM).expect("she is a member")[0].clone();
+    let merged = alice
+        .step(|session| session.merge_commit(TEAM, &staged.commit_id, false))
+        .expect("it can be merged");
+    let [received] = &merged.received[..] else {
+        panic!("{merged:?}")
+    };
+    assert_eq!((received.message_id, received.epoch), (staged.commit_id, staged.epoch));
+    assert_eq!(received.conversation_id.as_deref(), Some(TEAM));
+    let What::Commit {
+        by: Some(told),
+        own: true,
+        change,
+        active: true,
+    } = &received.what
+    else {
+        panic!("{received:?}")
+    };
+    assert_eq!((told, change), (&by, &staged.change));
     assert!(matches!(
         alice.receive(&[&staged.commit])[0],
         What::Ignored(Ignored::Own)
@@ -239,7 +259,7 @@ fn messages_that_nobody_takes_wait_for_who_does() {
     let merged = alice
         .step(|session| session.merge_commit(TEAM, &staged.commit_id, true))
         .expect("it can be merged");
-    assert!(merged.received.is_empty(), "{merged:?}");
+    assert_eq!(merged.received.len(), 1, "the commit, and no message: {merged:?}");
     assert_eq!(alice.read(&[&staged.commit]), ["early"]);
     assert!(alice.read(&[&staged.commit]).is_empty(), "and only once");
     // Commits that waited are taken, but not so many that the message could not be read any more.

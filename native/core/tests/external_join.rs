@@ -31,6 +31,18 @@ fn merge_join(client: &mut Client, staged: &StagedCommit) {
         .step(|session| session.merge_join(TEAM, &staged.commit_id, false))
         .expect("it can be merged");
     assert_eq!(merged.outcome, MergeOutcome::Merged);
+    let first = &merged.received[0];
+    assert_eq!((first.message_id, first.epoch), (staged.commit_id, staged.epoch));
+    let What::Commit {
+        by: None,
+        own: true,
+        change,
+        active: true,
+    } = &first.what
+    else {
+        panic!("{first:?}")
+    };
+    assert_eq!(change.added, client.session.members(TEAM).expect("it is a member"));
 }
 
 #[test]

@@ -96,9 +96,7 @@ pub struct Merged {
     pub outcome: MergeOutcome,
     /// The present epoch.
     pub epoch: u64,
-    /// What the commit changed; empty unless merged now.
-    pub change: Change,
-    /// What waited for this commit.
+    /// The commit itself, if it was merged now, and what waited for it.
     pub received: Vec<Received>,
     /// Another own commit that was open and has no place any more.
     pub settled: Vec<Settled>,
@@ -112,7 +110,6 @@ impl Merged {
         Merged {
             outcome,
             epoch,
-            change: Change::default(),
             received: Vec::new(),
             settled: Vec::new(),
             stalled: Vec::new(),
@@ -212,8 +209,8 @@ impl Session {
         staged.chain(joins).collect()
     }
 
-    /// The delivery service accepted the commit: its epoch begins. With `handshakes_only` messages that waited for it go on
-    /// waiting for the next [`Session::receive`].
+    /// The delivery service accepted the commit: its epoch begins. Answers the commit as if it had been received. With
+    /// `handshakes_only` messages that waited for it go on waiting for the next [`Session::receive`].
     pub fn merge_commit(&mut self, id: &[u8], commit_id: &MessageId, handshakes_only: bool) -> Result<Merged> {
         self.in_conversation(id, |conversation| {
             let Some(staged) = conversation.staged_as(commit_id)? else {
@@ -223,14 +220,18 @@ impl Session {
                 };
                 return Ok(Merged::earlier(outcome, conversation.epoch()));
             };
-            let change = conversation.merge_own(staged)?;
-            let epoch = conversation.epoch();
             let mut receipt = Receipt::new(handshakes_only);
+            let own = Received {
+                message_id: staged.commit_id,
+                conversation_id: Some(staged.conversation_id.clone()),
+                epoch: staged.epoch,
+                what: conversation.merge_accepted(staged)?,
+            };
+            receipt.received.push(own);
             conversation.replay(&mut receipt)?;
             Ok(Merged {
                 outcome: MergeOutcome::Merged,
-                epoch,
-                change,
+                epoch: conversation.epoch(),
                 received: receipt.received,
                 settled: receipt.settled,
                 stalled: receipt.stalled,

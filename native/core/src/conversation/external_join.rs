@@ -18,7 +18,7 @@ use crate::conversation::admit::{Door, Roster};
 use crate::conversation::commit::{MergeOutcome, Merged, Settled, StagedCommit, Why};
 use crate::conversation::group_info::{former_leaves, invalid, read_group_info};
 use crate::conversation::known::{Fate, MessageId, message_id};
-use crate::conversation::received::Receipt;
+use crate::conversation::received::{Receipt, Received, What};
 use crate::conversation::{ConversationRow, State, join_config, scope_of};
 use crate::credential::CredentialRow;
 use crate::error::{Code, Error, Result};
@@ -240,11 +240,10 @@ impl Session {
             return Ok(Merged::earlier(outcome, epoch));
         };
         let mut receipt = Receipt::new(handshakes_only);
-        let change = self.adopt_join(scope, pending, &mut receipt)?;
+        self.adopt_join(scope, pending, &mut receipt)?;
         Ok(Merged {
             outcome: MergeOutcome::Merged,
             epoch: self.epoch(id)?,
-            change,
             received: receipt.received,
             settled: receipt.settled,
             stalled: receipt.stalled,
@@ -257,9 +256,9 @@ impl Session {
         })
     }
 
-    /// Puts the conversation of an accepted external commit in the place of what was there. Answers its members: all are new
-    /// to this client.
-    pub(crate) fn adopt_join(&mut self, scope: Vec<u8>, pending: PendingJoin, receipt: &mut Receipt) -> Result<Change> {
+    /// Puts the conversation of an accepted external commit in the place of what was there. The receipt gets the commit, with
+    /// all members as added, since all are new to this client, and then what waited for it.
+    pub(crate) fn adopt_join(&mut self, scope: Vec<u8>, pending: PendingJoin, receipt: &mut Receipt) -> Result<()> {
         let PendingJoin {
             staged,
             credential,
@@ -306,12 +305,22 @@ impl Session {
         self.in_conversation(&staged.conversation_id, |conversation| {
             conversation.remember(&staged.commit_id, staged.epoch, Fate::Merged)?;
             conversation.note_epoch()?;
-            let added = members(&conversation.group);
-            conversation.replay(receipt)?;
-            Ok(Change {
-                added,
+            let change = Change {
+                added: members(&conversation.group),
                 ..Change::default()
-            })
+            };
+            receipt.received.push(Received {
+                message_id: staged.commit_id,
+                conversation_id: Some(staged.conversation_id.clone()),
+                epoch: staged.epoch,
+                what: What::Commit {
+                    by: None,
+                    own: true,
+                    change,
+                    active: true,
+                },
+            });
+            conversation.replay(receipt)
         })
     }
 

@@ -13,7 +13,6 @@ use crate::conversation::seen::{Origin, origin};
 use crate::conversation::verdict::Verdict;
 use crate::conversation::{Conversation, State, scope_of};
 use crate::error::{Code, Error, Result};
-use crate::member::member_at;
 use crate::session::Session;
 
 /// How to receive.
@@ -114,15 +113,8 @@ impl Session {
         framed: &Framed,
         receipt: &mut Receipt,
     ) -> Result<()> {
-        let place = receipt.received.len();
         let asked_for = pending.staged.change.clone();
-        let what = What::Commit {
-            by: None,
-            own: true,
-            change: self.adopt_join(scope, pending, receipt)?,
-            active: true,
-        };
-        receipt.received.insert(place, framed.answer(what));
+        self.adopt_join(scope, pending, receipt)?;
         let (conversation_id, commit_id) = (framed.conversation_id.clone(), framed.message_id);
         receipt.settled.push(Settled {
             conversation_id,
@@ -229,22 +221,13 @@ impl Conversation<'_> {
 
     /// The own commit came back before the transport's answer: it is accepted.
     fn merge_echo(&mut self, staged: StagedCommit, receipt: &mut Receipt) -> Result<What> {
-        let by = member_at(&self.group, self.group.own_leaf_index());
-        let commit_id = staged.commit_id;
-        let change = self.merge_own(staged)?;
-        let conversation_id = self.row.id.clone();
         receipt.settled.push(Settled {
-            conversation_id,
-            commit_id,
+            conversation_id: self.row.id.clone(),
+            commit_id: staged.commit_id,
             merged: true,
-            change: change.clone(),
+            change: staged.change.clone(),
         });
-        Ok(What::Commit {
-            by,
-            own: true,
-            change,
-            active: true,
-        })
+        self.merge_accepted(staged)
     }
 }
 

@@ -13,12 +13,12 @@ use crate::codec::encode;
 use crate::conversation::commit::{Settled, StagedCommit, Why};
 use crate::conversation::intent::{Intent, Work};
 use crate::conversation::known::{Fate, MessageId, message_id};
-use crate::conversation::received::Receipt;
+use crate::conversation::received::{Receipt, What};
 use crate::conversation::{Conversation, State};
 use crate::credential::CredentialRow;
 use crate::error::{Error, Result};
 use crate::keystore::Entity;
-use crate::member::{Change, change_of_commit};
+use crate::member::{Change, change_of_commit, member_at};
 use crate::storage::Changes;
 
 impl Conversation<'_> {
@@ -172,8 +172,20 @@ impl Conversation<'_> {
         Ok(())
     }
 
-    /// Merges the staged commit. The one place where an own commit makes an epoch.
-    pub(crate) fn merge_own(&mut self, staged: StagedCommit) -> Result<Change> {
+    /// Merges the staged commit, which the delivery service has accepted, and answers it as what was received: whether the
+    /// answer or its own echo says so makes no difference.
+    pub(crate) fn merge_accepted(&mut self, staged: StagedCommit) -> Result<What> {
+        let by = member_at(&self.group, self.group.own_leaf_index());
+        Ok(What::Commit {
+            by,
+            own: true,
+            change: self.merge_own(staged)?,
+            active: true,
+        })
+    }
+
+    /// The one place where an own commit makes an epoch.
+    fn merge_own(&mut self, staged: StagedCommit) -> Result<Change> {
         self.keep_past_members(&staged.change)?;
         self.provider
             .changing(Changes::Present, || self.group.merge_pending_commit(self.provider))
