@@ -11,15 +11,14 @@ export function transportOf(service: DeliveryService, clientId: Id): MlsTranspor
         signal,
       });
     },
-    async fetchMessages(conversationId, fromEpoch, signal) {
-      const messages: Uint8Array[] = [];
-      for (let after = 0, more = true; more;) {
+    async *fetchMessages(conversationId, fromEpoch, signal) {
+      for (let after = 0; ;) {
         const entries = await service.fetch(clientId, conversationId, { fromEpoch, after, signal });
-        messages.push(...entries.map((entry) => entry.bytes));
-        after = entries.at(-1)?.sequence ?? after;
-        more = entries.length > 0;
+        const last = entries.at(-1);
+        if (last === undefined) return;
+        for (const { bytes } of entries) yield bytes;
+        after = last.sequence;
       }
-      return messages;
     },
     async fetchGroupInfo(conversationId) {
       return (await service.groupInfo(clientId, conversationId)).groupInfo;

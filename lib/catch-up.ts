@@ -1,147 +1,199 @@
-import { createHash } from "node:crypto";
 import type { Bytes } from "./bytes.js";
-import { deferred } from "./deferred.js";
 import { MlsError } from "./errors.js";
-import type { Name } from "./id.js";
-import { inspectMessage } from "./inspect-message.js";
+import type { Learnt } from "./commit-kind.js";
+import { type Id, messageIdOf, type Name } from "./id.js";
+import { inspectMessage, type MessageInspection } from "./inspect-message.js";
 import type { Flight, Lane } from "./lane.js";
+import { canReadLog, type Reading, readLog, type Take } from "./log.js";
 import { applied, receive } from "./receive.js";
+import type { Step } from "./scope.js";
 import type { SessionState } from "./state.js";
-import { fetchGroupInfo, fetchMessages } from "./transport.js";
+import { untilQuiet, wait } from "./wait.js";
 
-/** How many epochs that are over can still be read; the core keeps as many. */
-const PAST_EPOCHS = 5n;
+/**
+ * How many epochs this client goes ahead of the application. The messages of five epochs that are
+ * over can still be read; the fifth is left for the commit that this client makes then.
+ */
+const AHEAD = 4n;
 
-/** What asking the server came to. A failure teaches nothing about the commit, and the next attempt will. */
-export interface Learnt {
-  /** Whether the server has accepted the commit; what else is learnt, those who receive it say. */
-  readonly accepted?: boolean;
-  /** Whether the commit has gone from here: its conversation was wiped while it was on its way. */
-  readonly wiped?: boolean;
-  /** Why nothing could be learnt. */
-  readonly cause?: unknown;
-}
+/**
+ * How long the application may receive nothing of a conversation that waits for it, in
+ * milliseconds.
+ */
+const PATIENCE = 5_000;
+/** How long a conversation may wait for the application in all, in milliseconds. */
+const LONGEST_PATIENCE = 60 * 60 * 1000;
 
-/** Reads what the server has of this conversation, if the transport can ask for it. */
+/**
+ * Learns what became of a commit that was answered with `retry`, by reading what the server has of
+ * the conversation, if the transport can ask for it.
+ */
 export async function catchUp(
   state: SessionState,
   lane: Lane,
   conversation: Name,
+  flight: Flight,
   signal?: AbortSignal,
 ): Promise<Learnt> {
-  const from = await state.direct.step((native) => native.oldestReadableEpoch(conversation.bytes));
-  let messages: Bytes[] | undefined;
-  try {
-    messages = await fetchMessages(state, conversation.id, from, signal);
-  } catch (cause) {
-    state.refuseWhenClosed();
-    return { cause };
-  }
-  if (messages === undefined) return {};
-  if (state.settings.deliver !== undefined) await receive(state.direct, messages, { fromLog: true });
-  else await readHandshakes(state, lane, conversation, messages);
-  return {};
+  return readAll(state, lane, conversation, signal, flight);
 }
 
 /**
- * Without `deliver` nobody would get application messages that are read here, so handshakes alone are, and no further than
- * that the application can still read those messages itself.
+ * Brings this client to where the server is, before a commit is built again. The log is read as
+ * long as that moves the epoch; where it cannot be read, the application's own `receive` is waited
+ * for, until it has not moved the epoch for a while. `CONVERSATION_BEHIND` when the server has more
+ * that only the application can receive, and the application does not.
  */
-async function readHandshakes(state: SessionState, lane: Lane, { id, bytes }: Name, messages: Bytes[]): Promise<void> {
-  lane.readUpTo ??= await state.direct.step((native) => native.epoch(bytes));
-  const end = lane.readUpTo + PAST_EPOCHS;
-  const handshakes = messages.filter((message) => isHandshake(message, id, end));
-  if (handshakes.length === 0) return;
-  await state.direct.step(
-    (native) => native.receive(handshakes, { handshakesOnly: true, fromLog: true }),
-    (receipt) => applied(state, receipt, { byApplication: false }),
-  );
+export async function comeUpToDate(
+  state: SessionState,
+  lane: Lane,
+  conversation: Name,
+  signal?: AbortSignal,
+): Promise<void> {
+  const epoch: Step<bigint> = (native) => native.epoch(conversation.bytes);
+  for (;;) {
+    const before = await state.direct.step(epoch);
+    const { asked, behind, cause } = await readAll(state, lane, conversation, signal);
+    if (behind) throw isBehind(conversation, before);
+    if (!asked || cause !== undefined) return untilQuiet(state, lane.epochs, signal);
+    if ((await state.direct.step(epoch)) === before) return;
+  }
 }
 
-function isHandshake(message: Bytes, conversation: string, end: bigint): boolean {
-  try {
-    const { kind, conversationId, epoch } = inspectMessage(message);
-    return (
-      (kind === "commit" || kind === "proposal") &&
-      conversationId === conversation &&
-      epoch !== undefined &&
-      epoch < end
+/**
+ * Whether this client has read so far ahead of the application that it cannot read on by itself.
+ * What the server has accepted since is unknown then, and a commit that is built now may be for an
+ * epoch that is over.
+ */
+export function hasReadAhead(state: SessionState, lane: Lane, { bytes }: Name): Step<boolean> {
+  return async (native) =>
+    state.settings.deliver === undefined &&
+    canReadLog(state) &&
+    lane.readUpTo !== undefined &&
+    (await native.epoch(bytes)) >= lane.readUpTo + AHEAD;
+}
+
+interface ReadingOn extends Reading {
+  /** Whether the log has more, which only the application can receive. */
+  readonly behind: boolean;
+}
+
+/**
+ * Reads the log to its end. Where the application has to go first, waits for it; or until it is
+ * known what became of a commit.
+ */
+async function readAll(
+  state: SessionState,
+  lane: Lane,
+  conversation: Name,
+  signal: AbortSignal | undefined,
+  flight?: Flight,
+): Promise<ReadingOn> {
+  if (!canReadLog(state)) return { asked: false, behind: false };
+  const { clock, deliver } = state.settings;
+  const end = clock.now() + LONGEST_PATIENCE;
+  for (;;) {
+    const heard = lane.hearings.rung;
+    const reading =
+      deliver !== undefined
+        ? await readEverything(state, conversation, signal)
+        : await readHandshakes(state, lane, conversation, signal, flight?.staged.commitId);
+    if (!reading.behind || flight?.outcome() !== undefined || clock.now() >= end) return reading;
+    const settled = flight === undefined ? [] : [flight.settled];
+    const woken = await wait(state, PATIENCE, signal, heard, ...settled);
+    if (woken === "time") return reading;
+    if (woken === "stopped") return { asked: true, behind: false, cause: signal?.reason };
+    if (flight?.outcome() !== undefined) return { asked: true, behind: false };
+    await untilQuiet(state, lane.hearings, signal);
+  }
+}
+
+/** With `deliver` everything is received, and handed to the application. */
+async function readEverything(state: SessionState, conversation: Name, signal?: AbortSignal): Promise<ReadingOn> {
+  const from = await oldestReadable(state, conversation);
+  return { behind: false, ...(await readLog(state, conversation.id, from, signal, delivering(state))) };
+}
+
+/**
+ * Receives chunk by chunk, each stored by itself. What takes longer than a transaction may is taken
+ * again in halves, down to single messages: so a slow `deliver` gets on, however long the log is.
+ */
+function delivering(state: SessionState): Take {
+  let most = Infinity;
+  return async (chunk) => {
+    for (let taken = 0; taken < chunk.length;) {
+      const part = chunk.slice(taken, taken + most);
+      try {
+        await receive(state.direct, part, { fromLog: true });
+        taken += part.length;
+      } catch (error) {
+        if (part.length === 1 || !MlsError.is(error, "TRANSACTION_TIMEOUT")) throw error;
+        most = Math.ceil(part.length / 2);
+      }
+    }
+    return undefined;
+  };
+}
+
+/**
+ * Without `deliver` nobody would get application messages that are read here, so handshakes alone
+ * are, and no further than that the application can still read those messages itself. The own
+ * commit is read in any case: it is accepted.
+ */
+async function readHandshakes(
+  state: SessionState,
+  lane: Lane,
+  conversation: Name,
+  signal: AbortSignal | undefined,
+  own: Id | undefined,
+): Promise<ReadingOn> {
+  const { id, bytes } = conversation;
+  lane.readUpTo ??= await state.direct.step((native) => native.epoch(bytes));
+  const end = lane.readUpTo + AHEAD;
+  let last = -1n;
+  const take: Take = async (chunk) => {
+    const handshakes = chunk.filter((message) => {
+      const { kind, epoch = 0n } = handshakeOf(message, id) ?? {};
+      if (kind === undefined || epoch < end) return kind !== undefined;
+      if (kind === "commit" && epoch > last) last = epoch;
+      return kind === "commit" && messageIdOf(message) === own;
+    });
+    if (handshakes.length === 0) return undefined;
+    await state.direct.step(
+      (native) => native.receive(handshakes, { handshakesOnly: true, fromLog: true }),
+      (receipt) => applied(state, receipt, { byApplication: false }),
     );
+    return undefined;
+  };
+  const reading = await readLog(state, id, await oldestReadable(state, conversation), signal, take);
+  if (last < end) return { behind: false, ...reading };
+  // A commit of an epoch that is not reached here yet, and the epoch is where this client stops by
+  // itself.
+  const epoch = await state.direct.step((native) => native.epoch(bytes));
+  return { behind: epoch >= end && last >= epoch, ...reading };
+}
+
+function handshakeOf(message: Bytes, conversation: Id): MessageInspection | undefined {
+  try {
+    const inspection = inspectMessage(message);
+    const { kind, conversationId, epoch } = inspection;
+    const isHandshake = (kind === "commit" || kind === "proposal") && epoch !== undefined;
+    return isHandshake && conversationId === conversation ? inspection : undefined;
   } catch (error) {
-    if (MlsError.is(error, "MESSAGE_INVALID")) return false;
+    if (MlsError.is(error, "MESSAGE_INVALID")) return undefined;
     throw error;
   }
 }
 
-/**
- * Finds out from outside what became of an external commit: it is in the log, or a newer GroupInfo shows whether its leaf is in
- * the tree. When the conversation went on without it, it is dropped.
- */
-export async function lookForJoin(
-  state: SessionState,
-  conversation: Name,
-  flight: Flight,
-  signal?: AbortSignal,
-): Promise<Learnt> {
-  const { commitId, epoch } = flight.staged;
-  let cause: unknown;
-  try {
-    // A server may well show its log to members only.
-    const log = (await fetchMessages(state, conversation.id, epoch, signal)) ?? [];
-    if (log.some((message) => createHash("sha256").update(message).digest("hex") === commitId))
-      return { accepted: true };
-  } catch (error) {
-    state.refuseWhenClosed();
-    cause = error;
-  }
-  try {
-    const groupInfo = await fetchGroupInfo(state, conversation.id, signal);
-    if (groupInfo === undefined) return { cause };
-    const fate = await state.direct.step((native) => native.judgeJoin(conversation.bytes, commitId, groupInfo));
-    if (fate === "accepted") return { accepted: true };
-    if (fate === "lost") {
-      const dropped = await state.direct.step(
-        (native) => native.dropJoin(conversation.bytes, commitId),
-        (present) => {
-          if (present) flight.settle("lost");
-        },
-      );
-      return { wiped: !dropped && flight.outcome() === undefined };
-    }
-    return {};
-  } catch (error) {
-    state.refuseWhenClosed();
-    return { cause: error };
-  }
+function oldestReadable(state: SessionState, { bytes }: Name): Promise<bigint> {
+  return state.direct.step((native) => native.oldestReadableEpoch(bytes));
 }
 
-const FIRST_PAUSE = 250;
-const LONGEST_PAUSE = 15_000;
-
-/**
- * Waits until the next attempt is due, or until what the application receives decides the commit, or the caller or the end of
- * the session stops it. The pause doubles with each send of the same bytes, and is spread so that many clients do not meet again.
- */
-export async function backOff(
-  state: SessionState,
-  flight: Flight,
-  afterMs: number | undefined,
-  signal?: AbortSignal,
-): Promise<void> {
-  if (signal?.aborted === true) return;
-  const { clock } = state.settings;
-  const doubled = Math.min(FIRST_PAUSE * 2 ** (flight.sends - 1), LONGEST_PAUSE);
-  const pause = afterMs === undefined ? doubled * (0.5 + clock.random() / 2) : afterMs * (1 + clock.random() / 4);
-  const woken = deferred<"woken">();
-  const wake = (): void => woken.resolve("woken");
-  const stopTimer = clock.after(pause, wake);
-  const stopListening = state.onClose(wake);
-  signal?.addEventListener("abort", wake);
-  try {
-    await Promise.race([woken.promise, flight.settled]);
-  } finally {
-    stopTimer();
-    stopListening();
-    signal?.removeEventListener("abort", wake);
-  }
+function isBehind({ id }: Name, epoch: bigint): MlsError {
+  return new MlsError(
+    "CONVERSATION_BEHIND",
+    "This client cannot read on by itself without losing the application's messages. Receive what the server has, then " +
+      "call again. Nothing is left open.",
+    { context: { conversationId: id, epoch: String(epoch) } },
+  );
 }

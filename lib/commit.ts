@@ -1,11 +1,12 @@
 import { memberCommit } from "./commit-kind.js";
+import { comeUpToDate, hasReadAhead } from "./catch-up.js";
 import { MlsError } from "./errors.js";
 import type { Name } from "./id.js";
 import { Flight, type Lane } from "./lane.js";
 import type { NativeStagedCommit } from "./native-binding.js";
 import { type Change, changeOf, memberOf, noChange } from "./records.js";
 import type { CommitSteps, Scope, Step } from "./scope.js";
-import { type Budget, untilKnown } from "./send.js";
+import { Budget, untilKnown } from "./send.js";
 import { resuming, settleEarlier } from "./settle.js";
 import type { SessionState } from "./state.js";
 import { transportOf } from "./transport.js";
@@ -53,6 +54,8 @@ export async function commit(scope: Scope, plan: Plan, options: CommitOptions): 
       if (earlier === null) break;
       await steps.inTheOpen(() => settleEarlier(state, lane, conversation, earlier, budget));
     }
+    if (!plan.founding && (await steps.step(hasReadAhead(state, lane, conversation))))
+      await steps.inTheOpen(() => comeUpToDate(state, lane, conversation, budget.signal));
     if (budget.signal?.aborted === true) throw aborted();
     const flight = await steps.step(departing(lane, plan));
     if (flight !== null) return steps.inTheOpen(() => fly(state, lane, conversation, flight, budget));
@@ -70,7 +73,7 @@ export async function inLane<R>(
   const { state } = scope;
   transportOf(state);
   if (signal?.aborted === true) throw aborted();
-  const budget: Budget = { attempts: attempts ?? state.settings.attempts, used: 0, signal };
+  const budget = new Budget(attempts ?? state.settings.attempts, signal);
   const lane = state.lanes.of(conversation.id);
   return scope.committing(async (steps) => {
     // A transaction that kept the turn while it waits for an earlier commit would keep that very commit from being merged.
@@ -84,7 +87,11 @@ export async function inLane<R>(
   });
 }
 
-/** Sends until it is known what became of it; what was lost to another commit is built again, from what the caller asked for. */
+/**
+ * Sends until it is known what became of it. What was lost to another commit is built again from
+ * what the caller asked for, but not before this client is where the server is: to be behind is no
+ * attempt.
+ */
 async function fly(
   state: SessionState,
   lane: Lane,
@@ -97,6 +104,8 @@ async function fly(
     if ((await untilKnown(state, lane, conversation, flight, budget)) === "merged") {
       return { outcome: "merged", epoch: staged.epoch + 1n, attempts: budget.used, change: changeOf(staged.change) };
     }
+    if (!flight.removed) await comeUpToDate(state, lane, conversation, budget.signal);
+    // What keeps this client from committing, as far as the server's log shows it, is known here.
     if (flight.removed) throw inactive(staged);
     const again: Step<NativeStagedCommit | null> = (native) =>
       native.stageCommit(conversation.bytes, { kind: "again", again: staged.intent });

@@ -49,13 +49,16 @@ export interface UpdateOptions extends CommitOptions {
 }
 
 /**
- * A conversation: an MLS group (RFC 9420). A handle without state of its own; all its calls reject with
- * `CONVERSATION_NOT_FOUND` while the keystore has no such conversation, and those that need a member with
- * `CONVERSATION_INACTIVE` after this client was removed.
+ * A conversation: an MLS group (RFC 9420). A handle without state of its own; all its calls reject
+ * with `CONVERSATION_NOT_FOUND` while the keystore has no such conversation, and those that need a
+ * member with `CONVERSATION_INACTIVE` after this client was removed.
  *
- * A commit goes through the session's transport and resolves when it is known to be accepted. `COMMIT_REJECTED`: the server
- * refused it. `COMMIT_OUTCOME_UNKNOWN`, `RETRY_EXHAUSTED`: it stays open, see `Session.settle`. `STATE_DIVERGED`: the server
- * contradicted itself. `TRANSPORT_MISSING`: the session has no transport. `CONVERSATION_STALLED`: see `state`.
+ * A commit goes through the session's transport and resolves when it is known to be accepted.
+ * `COMMIT_REJECTED`: the server refused it. `COMMIT_OUTCOME_UNKNOWN`, `RETRY_EXHAUSTED`: it stays
+ * open, see `Session.settle`. `COMMIT_LOST`: others were faster in every attempt, and nothing is
+ * open. `CONVERSATION_BEHIND`: without `deliver`, the application has to receive first; nothing is
+ * open. `STATE_DIVERGED`: the server contradicted itself. `TRANSPORT_MISSING`: the session has no
+ * transport. `CONVERSATION_STALLED`: see `state`.
  */
 export interface MlsConversation {
   /** Its id. */

@@ -165,13 +165,27 @@ export const errorCodes = {
   },
   COMMIT_OUTCOME_UNKNOWN: {
     meaning:
-      "A commit was sent and nobody knows whether it was accepted: the transport threw, timed out or answered nonsense, or the call was aborted.",
-    whatToDo: "Go on receiving and call `session.settle()` when online; `commitSettled` tells what became of it.",
+      "A commit was sent and is not known to be accepted or lost: the transport threw, timed out or answered nonsense, the call was aborted, or something failed here (`cause`).",
+    whatToDo:
+      "Go on receiving, mend what the `cause` names, and call `session.settle()` when online; `commitSettled` tells what became of it.",
     retryable: true,
   },
   RETRY_EXHAUSTED: {
-    meaning: "The transport answered `retry` to every attempt; the commit stays unsettled.",
+    meaning:
+      "The transport answered `retry` to every attempt, or asked to wait for more than an hour; the commit stays unsettled.",
     whatToDo: "Go on receiving and call `session.settle()` later; `commitSettled` tells what became of it.",
+    retryable: true,
+  },
+  COMMIT_LOST: {
+    meaning:
+      "Other commits were faster in every attempt. Nothing is left open; `context.intent` has what the commit was to do.",
+    whatToDo: "Make the call again if it is still wanted; with more `attempts` where many commit at the same time.",
+    retryable: true,
+  },
+  CONVERSATION_BEHIND: {
+    meaning:
+      "This client is behind, and a session without `deliver` cannot read on without losing the application's messages. Nothing is left open.",
+    whatToDo: "Receive what the server has, then make the call again; receive while a commit is on its way.",
     retryable: true,
   },
   STATE_DIVERGED: {
@@ -264,6 +278,28 @@ export interface MlsErrorContext {
   readonly epoch?: string;
   /** The number of the send that was the last one. */
   readonly attempt?: number;
+  /** Of `COMMIT_LOST`: what the commit was to do, without what others have done meanwhile. */
+  readonly intent?: IntendedChange;
+}
+
+/** What a commit was to do to the members, as plain data. */
+export interface IntendedChange {
+  /** Who was to be added. */
+  readonly added: readonly IntendedMember[];
+  /** Who was to be removed. */
+  readonly removed: readonly IntendedMember[];
+  /** Who was to get fresh keys. */
+  readonly updated: readonly IntendedMember[];
+}
+
+/** A member of a change, as plain data. */
+export interface IntendedMember {
+  /** The identity in its credential. */
+  readonly clientId: string;
+  /** Its place in the tree, or for one who was to be added the place that it would have got. */
+  readonly leafIndex: number;
+  /** Its public signature key, lowercase hex. */
+  readonly signatureKey: string;
 }
 
 const brand = Symbol.for("conclave-mls.MlsError");

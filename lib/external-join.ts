@@ -72,7 +72,7 @@ async function settleMembersCommit(state: SessionState, lane: Lane, conversation
   const epoch = epochOf(await newestGroupInfo(state, conversation, budget.signal));
   const elsewhere = epoch !== undefined && epoch !== open.staged.epoch;
   try {
-    await settleEarlier(state, lane, conversation, open, elsewhere ? { ...budget, attempts: 1 } : budget);
+    await settleEarlier(state, lane, conversation, open, elsewhere ? budget.anew(1) : budget);
   } catch (error) {
     // Contradicted by the server, it is settled, and the conversation one to be healed.
     if (MlsError.is(error, "STATE_DIVERGED")) return;

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { type Bytes, copyBytes } from "./bytes.js";
 import { MlsError } from "./errors.js";
 
@@ -68,6 +69,14 @@ function bytesOfHex(digits: string, name: string): Bytes {
     );
   }
   return copyBytes(Buffer.from(digits, "hex"), name, { min: 1, max: LONGEST_ID });
+}
+
+/**
+ * The messageId of a message, and the commitId of a commit: the SHA-256 of its bytes, lowercase
+ * hex.
+ */
+export function messageIdOf(message: Bytes): Id {
+  return createHash("sha256").update(message).digest("hex");
 }
 
 // A byte order mark is part of the name: without ignoreBOM the decoder would drop it, and two names would look the same.

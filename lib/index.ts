@@ -13,7 +13,14 @@ export type { ConversationState, Stalled } from "./conversation-state.js";
 export { Credential } from "./credential.js";
 export { Database } from "./database.js";
 export { DatabaseKey } from "./database-key.js";
-export { errorCodes, MlsError, type MlsErrorCode, type MlsErrorContext } from "./errors.js";
+export {
+  errorCodes,
+  type IntendedChange,
+  type IntendedMember,
+  MlsError,
+  type MlsErrorCode,
+  type MlsErrorContext,
+} from "./errors.js";
 export type {
   CommitSettled,
   ConversationChanged,

@@ -5,6 +5,7 @@ import type { Id } from "./id.js";
 import type { NativeStagedCommit } from "./native-binding.js";
 import type { Change } from "./records.js";
 import { Turn } from "./turn.js";
+import { Bell } from "./wait.js";
 
 /** What became of a commit. */
 export type Outcome = "merged" | "lost";
@@ -17,6 +18,16 @@ export class Lane {
   flight: Flight | undefined;
   /** The last epoch that the application has read itself; a retry that reads handshakes only keeps near it. */
   readUpTo: bigint | undefined;
+  /** Rings when the conversation is in another epoch. */
+  readonly epochs = new Bell();
+  /** Rings when the application itself has received something that could be judged. */
+  readonly hearings = new Bell();
+
+  /** The application itself has received something of this epoch. */
+  hears(epoch: bigint): void {
+    if (this.readUpTo !== undefined && epoch > this.readUpTo) this.readUpTo = epoch;
+    this.hearings.ring();
+  }
 }
 
 /** A commit on its way. Whoever learns first what became of it says so here. */
@@ -33,6 +44,8 @@ export class Flight {
   removed = false;
   /** For an external commit: a Welcome to a later epoch has brought this client in meanwhile. */
   joined = false;
+  /** What failed on this machine while it was sent or merged, when that is why it stays open. */
+  failure: MlsError | undefined;
   #outcome: Outcome | undefined;
   readonly #settled: Deferred<Outcome> = deferred();
   readonly #merged: Deferred<void> = deferred();

@@ -68,6 +68,7 @@ export async function joinByWelcome(
       const change = { ...noChange(), added: members.map(memberOf) };
       scope.state.events.emit("conversationChanged", { conversationId, epoch, change, active: true, cause: "joined" });
       forgetReading(scope.state, conversationId);
+      scope.state.lanes.find(conversationId)?.epochs.ring();
       announce(scope.state, released);
       const flight = scope.state.lanes.find(conversationId)?.flight;
       if (flight?.kind.cause === "joined" && epoch > flight.staged.epoch) flight.joined = true;
@@ -88,7 +89,7 @@ export function applied(
   { received, settled, stalled }: NativeReceipt,
   { byApplication }: { byApplication: boolean },
 ): void {
-  if (byApplication) for (const { conversationId, epoch } of received) remember(state, conversationId, epoch);
+  if (byApplication) for (const one of received) noteHearing(state, one);
   announce(state, received);
   tellSettled(state, settled);
   tellStalled(state, stalled);
@@ -109,11 +110,15 @@ function tellSettled(state: SessionState, settled: readonly NativeSettled[]): vo
   }
 }
 
-/** Tells the listeners of the commits among these. */
+/**
+ * Tells the listeners of the commits among these: of others, and one's own, whether an answer or an
+ * echo said that they are accepted.
+ */
 function announce(state: SessionState, received: readonly NativeReceived[]): void {
   for (const { type, messageId, conversationId, epoch, own, sender, change, active } of received) {
     if (type !== "commit" || conversationId === undefined || epoch === undefined || change === undefined) continue;
-    const flight = state.lanes.find(conversationId)?.flight;
+    const lane = state.lanes.find(conversationId);
+    const flight = lane?.flight;
     const founding = flight?.staged.commitId === messageId ? flight.founding : undefined;
     if (flight !== undefined && active === false) {
       flight.removed = true;
@@ -128,6 +133,7 @@ function announce(state: SessionState, received: readonly NativeReceived[]): voi
       active: active === true,
       cause: founding !== undefined ? "created" : byItself,
     });
+    lane?.epochs.ring();
   }
 }
 
@@ -137,10 +143,10 @@ export function forgetReading(state: SessionState, conversationId: string): void
   if (lane !== undefined) lane.readUpTo = undefined;
 }
 
-function remember(state: SessionState, conversationId: string | undefined, epoch: bigint | undefined): void {
-  if (conversationId === undefined || epoch === undefined) return;
-  const lane = state.lanes.find(conversationId);
-  if (lane?.readUpTo !== undefined && epoch > lane.readUpTo) lane.readUpTo = epoch;
+/** What waits has an epoch that nobody has proved, and is not read yet. */
+function noteHearing(state: SessionState, { type, conversationId, epoch }: NativeReceived): void {
+  const judged = type === "message" || type === "commit" || type === "proposal" || type === "ignored";
+  if (judged && conversationId !== undefined && epoch !== undefined) state.lanes.find(conversationId)?.hears(epoch);
 }
 
 function refuseRejected(received: NativeReceived | undefined, { id }: Name): void {

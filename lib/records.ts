@@ -1,6 +1,6 @@
 import type { Bytes } from "./bytes.js";
 import { type CipherSuite, cipherSuiteOf } from "./cipher-suite.js";
-import { MlsError } from "./errors.js";
+import { type IntendedChange, type IntendedMember, MlsError } from "./errors.js";
 import type { Id } from "./id.js";
 import type {
   NativeChange,
@@ -89,6 +89,16 @@ export function memberOf({ clientId, leafIndex, signatureKey }: NativeMember): M
 /** A change, with memory of its own: the same native record can be shown to the transport, the caller and listeners. */
 export function changeOf({ added, removed, updated }: NativeChange): Change {
   return { added: added.map(memberOf), removed: removed.map(memberOf), updated: updated.map(memberOf) };
+}
+
+/** A change as plain data, for errors. */
+export function intentOf({ added, removed, updated }: NativeChange): IntendedChange {
+  const plain = ({ clientId, leafIndex, signatureKey }: NativeMember): IntendedMember => ({
+    clientId,
+    leafIndex,
+    signatureKey: Buffer.from(signatureKey).toString("hex"),
+  });
+  return { added: added.map(plain), removed: removed.map(plain), updated: updated.map(plain) };
 }
 
 /** The change that changes nothing. */

@@ -1,19 +1,51 @@
-import { backOff } from "./catch-up.js";
-import { MlsError, type MlsErrorCode } from "./errors.js";
+import { type IntendedChange, MlsError, type MlsErrorCode } from "./errors.js";
 import type { Name } from "./id.js";
 import type { Flight, Lane, Outcome } from "./lane.js";
 import type { NativeDatabase, NativeMerged, NativeUnsettledCommit } from "./native-binding.js";
 import { applied } from "./receive.js";
-import { unsettledCommitOf } from "./records.js";
+import { intentOf, unsettledCommitOf } from "./records.js";
 import type { SessionState } from "./state.js";
 import { type MlsTransportResponse, sendCommit } from "./transport.js";
 import { aborted } from "./turn.js";
+import { wait } from "./wait.js";
 
-/** How often one call may still ask the transport, and the caller's way to stop it. */
-export interface Budget {
+/**
+ * How long one call waits in all because the server says so, in milliseconds: the next commits of
+ * the conversation wait with it.
+ */
+const LONGEST_WAIT = 60 * 60 * 1000;
+
+/**
+ * How often one call may still ask the transport, how long it may wait, and the caller's way to
+ * stop it.
+ */
+export class Budget {
   readonly attempts: number;
-  used: number;
   readonly signal: AbortSignal | undefined;
+  /** How often it has asked. */
+  used = 0;
+  readonly #left: { wait: number };
+
+  constructor(attempts: number, signal: AbortSignal | undefined, left = { wait: LONGEST_WAIT }) {
+    this.attempts = attempts;
+    this.signal = signal;
+    this.#left = left;
+  }
+
+  /**
+   * As many attempts again, for another commit of the same call; the time to wait is that of the
+   * call.
+   */
+  anew(attempts = this.attempts): Budget {
+    return new Budget(attempts, this.signal, this.#left);
+  }
+
+  /** Takes a wait of so many milliseconds; false when it would be too much. */
+  takeWait(ms: number): boolean {
+    if (ms > this.#left.wait) return false;
+    this.#left.wait -= ms;
+    return true;
+  }
 }
 
 /**
@@ -88,7 +120,11 @@ class Sending {
     } catch (error) {
       // A step of our own failed, which says nothing about the commit. What is known by now counts; else it stays open.
       if (!MlsError.is(error) || MlsError.is(error, "SESSION_CLOSED")) throw error;
-      return this.#flight.outcome() ?? this.#leaveOpen("unknown", error, error);
+      if (this.#flight.outcome() !== undefined) return this.#flight.outcome();
+      const end = await this.#leaveOpen("failed", error);
+      if (!MlsError.is(end, OPEN.failed.code)) return end;
+      this.#flight.failure = error;
+      return this.#flight.sends === 0 ? error : end;
     }
   }
 
@@ -157,7 +193,7 @@ class Sending {
 
   async #retry(afterMs: number | undefined): Promise<End> {
     if (this.#flight.outcome() !== undefined) return this.#flight.outcome();
-    const { accepted, wiped, cause } = await this.#flight.kind.learn(
+    const { accepted, wiped, behind, cause } = await this.#flight.kind.learn(
       this.#state,
       this.#lane,
       this.#conversation,
@@ -169,7 +205,21 @@ class Sending {
     this.#cause = cause;
     if (this.#flight.outcome() !== undefined || this.#budget.used >= this.#budget.attempts)
       return this.#flight.outcome();
-    await backOff(this.#state, this.#flight, afterMs, this.#budget.signal);
+    if (behind === true) return this.#leaveOpen("behind", cause);
+    return this.#backOff(afterMs);
+  }
+
+  /**
+   * Waits until the next attempt is due, or until what the application receives decides the commit.
+   * The pause doubles with each send of the same bytes, and is spread so that many clients do not
+   * meet again.
+   */
+  async #backOff(afterMs: number | undefined): Promise<End> {
+    const { clock } = this.#state.settings;
+    const doubled = Math.min(FIRST_PAUSE * 2 ** (this.#flight.sends - 1), LONGEST_PAUSE);
+    if (!this.#budget.takeWait(afterMs ?? doubled)) return this.#leaveOpen("tooLong", this.#cause);
+    const pause = afterMs === undefined ? doubled * (0.5 + clock.random() / 2) : afterMs * (1 + clock.random() / 4);
+    await wait(this.#state, pause, this.#budget.signal, this.#flight.settled);
     return undefined;
   }
 
@@ -179,21 +229,19 @@ class Sending {
     if (sends > 0) return this.#leaveOpen(why, cause);
     if (fresh) await this.#step((native, id) => kind.clear(native, id, staged.commitId));
     if (why === "unknown") return aborted();
-    return this.#error(
-      "RETRY_EXHAUSTED",
-      "Other commits were faster in every attempt. Nothing is left open; make the call again.",
-      cause,
-    );
+    const message = "Other commits were faster in every attempt. Nothing is left open; make the call again.";
+    return this.#error("COMMIT_LOST", message, cause, intentOf(staged.change));
   }
 
   /** Keeps the commit for `settle()` or what will be received, and tells the listeners; unless it is known at the last moment. */
-  async #leaveOpen(why: "unknown" | "exhausted", cause: unknown, error?: MlsError): Promise<End> {
+  async #leaveOpen(how: keyof typeof OPEN, cause: unknown): Promise<End> {
+    const { why, code, message } = OPEN[how];
     const open = await this.#markOpen(why);
     if (this.#flight.outcome() !== undefined) return this.#flight.outcome();
     if (open === null) return this.#wiped();
     this.#lane.flight = undefined; // From here on nobody waits: what becomes of it is told by commitSettled.
     if (open !== undefined && this.#flight.fresh) this.#state.events.emit("commitUnsettled", unsettledCommitOf(open));
-    return error ?? this.#error(OPEN[why].code, OPEN[why].message, cause);
+    return this.#error(code, message, cause);
   }
 
   /** Null when it is not there any more; undefined when that cannot be asked. */
@@ -221,26 +269,55 @@ class Sending {
     );
   }
 
-  #error(code: MlsErrorCode, message: string, cause?: unknown): MlsError {
+  #error(code: MlsErrorCode, message: string, cause?: unknown, intent?: IntendedChange): MlsError {
     const { conversationId, epoch } = this.#flight.staged;
     return new MlsError(code, message, {
       cause,
-      context: { conversationId, epoch: String(epoch), attempt: this.#budget.used },
+      context: {
+        conversationId,
+        epoch: String(epoch),
+        attempt: this.#budget.used,
+        ...(intent !== undefined && { intent }),
+      },
     });
   }
 }
 
+const FIRST_PAUSE = 250;
+const LONGEST_PAUSE = 15_000;
+
+/** Why a commit stays open: as it is stored, and as the caller is told. */
 const OPEN = {
   unknown: {
+    why: "unknown",
     code: "COMMIT_OUTCOME_UNKNOWN",
     message:
       "The commit was sent and nobody knows whether it was accepted. Go on receiving, and call session.settle() when online.",
   },
+  failed: {
+    why: "unknown",
+    code: "COMMIT_OUTCOME_UNKNOWN",
+    message:
+      "The commit was sent, and then something failed on this machine: see the cause. Mend that, and call session.settle().",
+  },
   exhausted: {
+    why: "exhausted",
     code: "RETRY_EXHAUSTED",
     message: "The delivery service answered retry to every attempt. Go on receiving, and call session.settle() later.",
   },
-} as const;
+  tooLong: {
+    why: "exhausted",
+    code: "RETRY_EXHAUSTED",
+    message:
+      "The delivery service answers retry, and asks to wait longer than the hour that a call may wait. Go on receiving, and call session.settle() later.",
+  },
+  behind: {
+    why: "exhausted",
+    code: "RETRY_EXHAUSTED",
+    message:
+      "The delivery service answered retry, and has more than this client can read before the application's messages are received. Receive, and call session.settle() then.",
+  },
+} as const satisfies Record<string, Pick<NativeUnsettledCommit, "why"> & { code: MlsErrorCode; message: string }>;
 
 /** The server's words, fit for one line of a log: they come from outside. */
 function printable(text: string): string {

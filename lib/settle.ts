@@ -4,7 +4,7 @@ import { type Name, nameOf } from "./id.js";
 import { Flight, type Lane, type Outcome } from "./lane.js";
 import { changeOf, type UnsettledCommit, unsettledCommitOf } from "./records.js";
 import type { Step } from "./scope.js";
-import { type Budget, untilKnown } from "./send.js";
+import { Budget, untilKnown } from "./send.js";
 import type { SessionState } from "./state.js";
 import { transportOf } from "./transport.js";
 
@@ -40,10 +40,10 @@ export async function settleEarlier(
   lane: Lane,
   conversation: Name,
   flight: Flight,
-  { attempts, signal }: Budget,
+  budget: Budget,
 ): Promise<Outcome> {
   try {
-    return await settleFlight(state, lane, conversation, flight, { attempts, used: 0, signal });
+    return await settleFlight(state, lane, conversation, flight, budget.anew());
   } catch (error) {
     if (MlsError.is(error, "COMMIT_REJECTED")) return "lost";
     if (!MlsError.is(error, "COMMIT_OUTCOME_UNKNOWN", "RETRY_EXHAUSTED")) throw error;
@@ -81,10 +81,27 @@ async function settleConversation(state: SessionState, conversationId: string, s
   try {
     const flight = await state.direct.step(resuming(lane, conversation));
     if (flight === null) return;
-    await settleFlight(state, lane, conversation, flight, { attempts: state.settings.attempts, used: 0, signal });
+    await settleOpen(state, lane, conversation, flight, new Budget(state.settings.attempts, signal));
   } finally {
     lane.flight = undefined;
     leave();
+  }
+}
+
+/**
+ * Nobody but the caller of `settle()` waits for this commit: what failed here comes out as it is.
+ */
+async function settleOpen(
+  state: SessionState,
+  lane: Lane,
+  conversation: Name,
+  flight: Flight,
+  budget: Budget,
+): Promise<void> {
+  try {
+    await settleFlight(state, lane, conversation, flight, budget);
+  } catch (error) {
+    throw flight.failure ?? error;
   }
 }
 

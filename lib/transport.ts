@@ -53,7 +53,11 @@ export type MlsTransportResponse =
   | {
       /** Not known to be accepted. */
       status: "retry";
-      /** How long to wait before the next attempt, in milliseconds; without it the back-off decides. */
+      /**
+       * How long to wait before the next attempt, in milliseconds; without it the back-off decides.
+       * One call waits for an hour at most in all; where it would be more, it ends with
+       * `RETRY_EXHAUSTED`, and the commit stays open.
+       */
       afterMs?: number;
     }
   | {
@@ -71,10 +75,20 @@ export interface MlsTransport {
   /** Sends one commit. The same commit may be sent many times: the server accepts it once and answers every time. */
   sendCommitBundle(bundle: CommitBundle, context: SendContext): Promise<MlsTransportResponse>;
   /**
-   * What the server has of this conversation from this epoch on, in order. Asked after a `retry`, with the oldest epoch that can
-   * still be read. Without it a retry waits for the application's own `receive`.
+   * What the server has of this conversation from this epoch on, in order. Asked after a `retry`,
+   * with the oldest epoch that can still be read, and again for as long as that brings new epochs.
+   * Without it a retry waits for the application's own `receive`.
+   *
+   * An async iterable (`async *fetchMessages() { … }`) is asked for no more than a chunk at a time,
+   * of 32 messages or 1 MiB, and only when what came before is stored: so a long log never is in
+   * memory as a whole. Each step of it may take `sendTimeoutMs`. Its `return` is called when it is
+   * left early. An array must stay as it is until the commit's call has ended.
    */
-  fetchMessages?(conversationId: Id, fromEpoch: bigint, signal: AbortSignal): Promise<readonly Bytes[]>;
+  fetchMessages?(
+    conversationId: Id,
+    fromEpoch: bigint,
+    signal: AbortSignal,
+  ): Promise<readonly Bytes[] | AsyncIterable<Bytes>> | AsyncIterable<Bytes>;
   /**
    * The newest GroupInfo of a conversation, as it came with the commit that began the present epoch. Asked for whenever an
    * external commit is built, and to learn what became of one; only `joinByExternalCommit` needs it.
@@ -98,25 +112,6 @@ export function sendCommit(
   });
 }
 
-/** Asks for what the server has of this conversation; undefined when the transport cannot be asked. */
-export function fetchMessages(
-  state: SessionState,
-  id: Id,
-  from: bigint,
-  signal?: AbortSignal,
-): Promise<Bytes[]> | undefined {
-  const transport = transportOf(state);
-  if (typeof transport.fetchMessages !== "function") return undefined;
-  return ask(state, signal, async (abort) => {
-    const answer: unknown = await transport.fetchMessages?.(id, from, abort);
-    if (!Array.isArray(answer))
-      throw new MlsError("INVALID_ARGUMENT", "the answer of fetchMessages must be an array of Uint8Array.");
-    return Array.from(answer as unknown[], (message, place) =>
-      copyBytes(message, `the answer of fetchMessages.${place}`, { max: Number.MAX_SAFE_INTEGER }),
-    );
-  });
-}
-
 /** Asks for the newest GroupInfo of this conversation; undefined when the transport cannot be asked. */
 export function fetchGroupInfo(state: SessionState, id: Id, signal?: AbortSignal): Promise<Bytes> | undefined {
   const transport = transportOf(state);
@@ -135,35 +130,67 @@ export function transportOf({ settings }: SessionState): MlsTransport {
   );
 }
 
-/**
- * Calls the transport, for no longer than the time limit, the caller's signal and the session last. It never hangs, whatever the
- * transport does; what is answered too late goes nowhere.
- */
 async function ask<R>(
   state: SessionState,
   signal: AbortSignal | undefined,
   call: (abort: AbortSignal) => Promise<R>,
 ): Promise<R> {
-  if (signal?.aborted === true) throw signal.reason;
-  const { clock, sendTimeoutMs } = state.settings;
-  const controller = new AbortController();
-  const stopped = deferred<never>();
-  const stop = (reason: unknown): void => {
-    stopped.reject(reason);
-    controller.abort(reason);
-  };
-  const stopAtCallersWish = (): void => stop(signal?.reason);
-  const stopTimer = clock.after(sendTimeoutMs, () =>
-    stop(new DOMException(`No answer within ${sendTimeoutMs} ms.`, "TimeoutError")),
-  );
-  const stopListening = state.onClose(() => stop(sessionClosed()));
-  signal?.addEventListener("abort", stopAtCallersWish);
+  const question = new Question(state, signal);
   try {
-    return await Promise.race([outside(() => call(controller.signal)), stopped.promise]);
+    return await question.step(call);
   } finally {
-    stopTimer();
-    stopListening();
-    signal?.removeEventListener("abort", stopAtCallersWish);
+    question.end();
+  }
+}
+
+/**
+ * Something that the transport is asked, in one step or in many: no step lasts longer than the time
+ * limit, the caller's signal and the session do. It never hangs, whatever the transport does; what
+ * is answered too late goes nowhere.
+ */
+export class Question {
+  readonly #state: SessionState;
+  readonly #signal: AbortSignal | undefined;
+  readonly #controller = new AbortController();
+  readonly #stopped = deferred<never>();
+  readonly #stopListening: () => void;
+  readonly #stopAtCallersWish = (): void => this.#stop(this.#signal?.reason);
+
+  constructor(state: SessionState, signal: AbortSignal | undefined) {
+    this.#state = state;
+    this.#signal = signal;
+    this.#stopListening = state.onClose(() => this.#stop(sessionClosed()));
+    if (signal?.aborted === true) this.#stopAtCallersWish();
+    signal?.addEventListener("abort", this.#stopAtCallersWish);
+  }
+
+  /**
+   * Makes one step, which gets the signal of all of them. Rejects when it was stopped, now or
+   * before.
+   */
+  async step<R>(call: (abort: AbortSignal) => Promise<R>): Promise<R> {
+    const { signal } = this.#controller;
+    if (signal.aborted) throw signal.reason;
+    const { clock, sendTimeoutMs } = this.#state.settings;
+    const stopTimer = clock.after(sendTimeoutMs, () =>
+      this.#stop(new DOMException(`No answer within ${sendTimeoutMs} ms.`, "TimeoutError")),
+    );
+    try {
+      return await Promise.race([outside(() => call(signal)), this.#stopped.promise]);
+    } finally {
+      stopTimer();
+    }
+  }
+
+  /** Nothing more is asked. */
+  end(): void {
+    this.#stopListening();
+    this.#signal?.removeEventListener("abort", this.#stopAtCallersWish);
+  }
+
+  #stop(reason: unknown): void {
+    this.#stopped.reject(reason);
+    this.#controller.abort(reason);
   }
 }
 

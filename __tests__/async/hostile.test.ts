@@ -458,6 +458,7 @@ describe("deliver", () => {
       return undefined;
     };
     const { server, alice, bob } = await scene({ deliver: deliver as never });
+    delivered.length = 0;
     await bob.says("team", "hello");
     failing = true;
     await expectCode(alice.session.receive(server.log("team").at(-1)!), "DELIVER_FAILED");

@@ -119,10 +119,10 @@ describe.each(cells)("$name, $how", ({ kind, deliver }) => {
     });
 
   if (!founding)
-    it("others faster in every attempt: exhausted, and nothing is left open", async () => {
+    it("others faster in every attempt: lost, and nothing is left open", async () => {
       const story = await Story.begin(kind, { deliver });
       story.next(rivalIsFaster(story), rivalIsFaster(story));
-      await expectCode(story.commit({ attempts: 2 }), "RETRY_EXHAUSTED");
+      await expectCode(story.commit({ attempts: 2 }), "COMMIT_LOST");
       expect(story.sent).toEqual([first, `B epoch ${epoch + 1n} attempt 1`]);
       expect(await story.alice.session.unsettledCommits()).toEqual([]);
       expect(story.unsettled).toEqual([]);

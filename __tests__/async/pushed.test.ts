@@ -2,12 +2,14 @@ import { FakeClock } from "../support/clock.js";
 import { kinds, Story } from "../support/commits.js";
 import { expectCode } from "../support/expect.js";
 import { everybodyLeaves, Person } from "../support/people.js";
-import { sayRetry, Server, takeAndSayRetry } from "../support/server.js";
+import { breakDown, sayRetry, Server, takeAndSayRetry, type Whim } from "../support/server.js";
 
 afterEach(everybodyLeaves);
 
 /** The first pauses of a clock that spreads nothing. */
 const [FIRST, SECOND] = [125, 250];
+/** How long a client waits for more commits, before it builds its own anew on the last one. */
+const QUIET = 100;
 
 describe.each(kinds)("$name, told to retry by a server that only pushes", (kind) => {
   const { epoch, founding = false, fromOutside = false } = kind;
@@ -43,13 +45,14 @@ describe.each(kinds)("$name, told to retry by a server that only pushes", (kind)
   });
 
   if (!founding && !fromOutside)
-    it("is woken by the commit that was faster, and builds anew at once", async () => {
+    it("is woken by the commit that was faster, and builds anew when no other follows", async () => {
       const story = await Story.begin(kind, { pushed: true });
       const { alice, clock } = story;
       await story.rival();
       const committing = story.committing();
       await clock.waitedFor(FIRST);
       await alice.reads("team");
+      await clock.pass(QUIET);
       await committing;
       expect(clock.delays).toEqual([]);
       expect(story.sent).toEqual([`A epoch ${epoch} attempt 1`, `B epoch ${epoch + 1n} attempt 1`]);
@@ -65,6 +68,7 @@ describe.each(kinds)("$name, told to retry by a server that only pushes", (kind)
       await clock.pass(FIRST);
       await clock.waitedFor(SECOND);
       await alice.reads("team");
+      await clock.pass(QUIET);
       await committing;
       expect(story.sent).toEqual([
         `A epoch ${epoch} attempt 1`,
@@ -113,6 +117,37 @@ describe("a pause", () => {
     expect(await update).toMatchObject({ attempts: 2 });
   });
 
+  it("of an hour is the longest that a server can ask for: beyond it the commit stays open", async () => {
+    const { server, clock, alice, team } = await aliceAndBob();
+    const hour = 3_600_000;
+    server.next(() => ({ status: "retry", afterMs: hour }));
+    const update = team.updateKeys();
+    await clock.pass(hour);
+    expect(await update).toMatchObject({ attempts: 2 });
+    for (const afterMs of [hour + 1, 10 * 24 * hour, Number.MAX_VALUE]) {
+      server.next(() => ({ status: "retry", afterMs }));
+      const error = await expectCode(team.updateKeys(), "RETRY_EXHAUSTED");
+      expect(error.message).toContain("wait longer");
+      expect(await alice.session.unsettledCommits()).toMatchObject([{ why: "exhausted" }]);
+      expect(clock.delays).toEqual([]);
+      expect(await alice.session.settle()).toEqual([]);
+    }
+  });
+
+  it("and those before it last no longer than an hour together, whatever the call has to settle first", async () => {
+    const { server, clock, alice, team } = await aliceAndBob();
+    const minutes = 60_000;
+    server.next(breakDown);
+    await expectCode(team.updateKeys(), "COMMIT_OUTCOME_UNKNOWN");
+    const later: Whim = () => ({ status: "retry", afterMs: 25 * minutes });
+    server.next(later, (sent) => server.take(sent), later, later);
+    const update = expectCode(team.updateKeys(), "RETRY_EXHAUSTED");
+    await clock.pass(25 * minutes); // For the earlier one.
+    await clock.pass(25 * minutes);
+    expect((await update).message).toContain("wait longer");
+    expect(await alice.session.unsettledCommits()).toMatchObject([{ epoch: 2n, why: "exhausted" }]);
+  });
+
   it("goes on when messages come that are no commit of this conversation", async () => {
     const { server, clock, alice, bob, team } = await aliceAndBob();
     await alice.creates("choir", bob);
@@ -137,6 +172,7 @@ describe("a pause", () => {
     server.nextFrom("alice", sayRetry);
     await bob.session.conversation("team").updateKeys();
     await alice.reads("team");
+    await clock.pass(QUIET);
     await clock.pass(FIRST);
     expect(await update).toMatchObject({ outcome: "merged", attempts: 11, epoch: 3n });
   });

@@ -6,6 +6,13 @@ import { commit, hex, textWith, ways } from "./services.js";
 
 const cipherSuite = "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519";
 
+/** All that a transport answers, in an array. */
+async function all(answer: ReturnType<NonNullable<MlsTransport["fetchMessages"]>>): Promise<Uint8Array[]> {
+  const messages: Uint8Array[] = [];
+  for await (const message of await answer) messages.push(message);
+  return messages;
+}
+
 describe.each(ways)("Sessions on a delivery service %s", (_way, open) => {
   let service: DeliveryService;
   const sessions: Session[] = [];
@@ -131,7 +138,7 @@ describe.each(ways)("The transport %s", (_way, open) => {
     const messages = Array.from({ length: 250 }, (_, i) => messageIn("team", 1n, i < 3 ? 5_000_000 : 32));
     for (const message of messages) await service.sendMessage("alice", message);
     const { fetchMessages } = transportOf(service, "bob");
-    const fetched = await fetchMessages!("team", 1n, new AbortController().signal);
+    const fetched = await all(fetchMessages!("team", 1n, new AbortController().signal));
     expect(fetched.map((bytes) => hex(bytes.subarray(0, 200)))).toEqual(
       messages.map((bytes) => hex(bytes.subarray(0, 200))),
     );
@@ -141,7 +148,7 @@ describe.each(ways)("The transport %s", (_way, open) => {
     await using service = await open();
     const { sendCommitBundle, fetchMessages } = transportOf(service, "alice");
     const signal = AbortSignal.abort(new Error("the session is closing"));
-    await expect(fetchMessages!("team", 0n, signal)).rejects.toThrow("the session is closing");
+    await expect(all(fetchMessages!("team", 0n, signal))).rejects.toThrow("the session is closing");
     const context = {
       conversationId: "team",
       epoch: 0n,

@@ -53,12 +53,13 @@ function transportTo(server: string, token: string): MlsTransport {
 }
 
 // snippet: outcome
-async function invite(team: MlsConversation, invitee: Invitee): Promise<CommitResult | "refused" | "open"> {
+async function invite(team: MlsConversation, invitee: Invitee): Promise<CommitResult | "refused" | "open" | "again"> {
   try {
     return await team.addMembers([invitee]);
   } catch (error) {
     if (MlsError.is(error, "COMMIT_REJECTED")) return "refused"; // error.message has the reason; nothing has changed.
     if (MlsError.is(error, "COMMIT_OUTCOME_UNKNOWN", "RETRY_EXHAUSTED")) return "open"; // On the disk, and settled later.
+    if (MlsError.is(error, "COMMIT_LOST", "CONVERSATION_BEHIND")) return "again"; // Nothing is open, and nothing was done.
     throw error;
   }
 }

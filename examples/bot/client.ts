@@ -98,6 +98,7 @@ export class Client {
       try {
         await commit();
       } catch (error) {
+        if (MlsError.is(error, "COMMIT_LOST")) continue; // Others were faster, and nothing is open.
         if (!MlsError.is(error, "COMMIT_OUTCOME_UNKNOWN", "RETRY_EXHAUSTED")) throw error;
         await this.settle(id);
       }

@@ -136,7 +136,8 @@ takeRequests({
   async tryToRead(others) {
     const wanted = new Set(others.map(messageIdOf));
     const served = (await gate.transport.fetchMessages?.(GROUP, 0n, leaving.signal)) ?? [];
-    const fetched = served.filter((message) => wanted.has(messageIdOf(message))).length;
+    let fetched = 0;
+    for await (const message of served) if (wanted.has(messageIdOf(message))) fetched += 1;
     return { name, fetched, results: (await session.receive(others)).map(inWords) };
   },
 

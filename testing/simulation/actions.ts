@@ -23,8 +23,10 @@ export interface Action {
 /** How any commit can end on a bad day. */
 const COMMIT_ENDINGS: readonly MlsErrorCode[] = [
   "ABORTED",
+  "COMMIT_LOST",
   "COMMIT_OUTCOME_UNKNOWN",
   "COMMIT_REJECTED",
+  "CONVERSATION_BEHIND",
   "CONVERSATION_INACTIVE",
   "CONVERSATION_NOT_FOUND",
   "DELIVER_FAILED",

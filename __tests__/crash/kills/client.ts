@@ -150,8 +150,10 @@ export class Client {
 /** What a call may come to in this life: others were faster, the answer got lost, the session was just closed. */
 const TOLERATED = new Set<string>([
   "ALREADY_MEMBER",
+  "COMMIT_LOST",
   "COMMIT_OUTCOME_UNKNOWN",
   "COMMIT_REJECTED",
+  "CONVERSATION_BEHIND",
   "CONVERSATION_INACTIVE",
   "CONVERSATION_NOT_FOUND",
   "EPOCH_TOO_OLD",
