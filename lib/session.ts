@@ -33,12 +33,20 @@ export interface SessionOptions {
   /** The event `keyPackagesLow` comes when no more than so many key packages of a suite are left in the keystore. Default 10. */
   keyPackagesLowAt?: number;
   /**
-   * Gets all that was received, by `receive`, `decrypt`, `joinByWelcome`, a retry, a settle or the buffer, inside the transaction
-   * and before it is stored: with the `messageId` as key, in a store of your own, that is exactly once. A throw puts it all back
-   * (in an explicit transaction: that step), and the call rejects with `DELIVER_FAILED`; an accepted commit is never put back, it
-   * stays unsettled and is merged when `deliver` can take what it releases. The call still returns what was delivered.
+   * Gets all that was received, by `receive`, `decrypt`, `joinByWelcome`, a retry, a settle or the
+   * buffer, inside the transaction and before it is stored: with the `messageId` as key, in a store
+   * of your own, that is exactly once. A throw puts it all back (in an explicit transaction: that
+   * step), and the call rejects with `DELIVER_FAILED`. The call still returns what was delivered.
    *
-   * Inside it use the `tx` it is given; commits cannot be sent from there. Without `deliver` results are delivered at most once.
+   * Own commits are delivered too, as `commit` with `own: true`, in the transaction that merges
+   * them: when the server's answer accepts them or when they come back, whichever is first, and
+   * once. That holds for a commit that creates a conversation and for an external join; creating a
+   * conversation alone makes no commit. A throw there leaves the commit open: it was accepted and
+   * is not undone. The call rejects with `COMMIT_OUTCOME_UNKNOWN`, with the `DELIVER_FAILED` as its
+   * cause, and the commit is merged and delivered when it is settled.
+   *
+   * Inside it use the `tx` it is given; commits cannot be sent from there. Without `deliver`
+   * results are delivered at most once.
    */
   deliver?: Deliver;
 }
@@ -117,10 +125,12 @@ export class Session implements Operations, AsyncDisposable {
   }
 
   /**
-   * When online: sends the same bytes of every unsettled commit again, or learns what became of them. Returns what stays open.
-   * One that turns out to be lost is reported by `commitSettled` with what it was to do, and not built again.
-   * `TRANSPORT_MISSING` when there is something to settle and no transport, `ABORTED` when the signal is aborted before anything
-   * was sent, `DELIVER_FAILED` when what a commit released could not be delivered.
+   * When online: sends the same bytes of every unsettled commit again, or learns what became of
+   * them. Returns what stays open. One that turns out to be lost is reported by `commitSettled`
+   * with what it was to do, and not built again. `TRANSPORT_MISSING` when there is something to
+   * settle and no transport, `ABORTED` when the signal is aborted before anything was sent,
+   * `DELIVER_FAILED` when a commit, or what it released, could not be delivered: it stays open
+   * then.
    */
   async settle(options: { signal?: AbortSignal } = {}): Promise<UnsettledCommit[]> {
     const { signal } = parse(settleOptions, options, "options");

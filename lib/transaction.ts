@@ -21,8 +21,8 @@ export interface TransactionContext extends Operations, AsyncDisposable {
 }
 
 /**
- * Gets all that was received, by `receive`, `decrypt`, `joinByWelcome`, a retry, a settle or the buffer, inside the transaction
- * and before it is stored.
+ * Gets all that was received, by `receive`, `decrypt`, `joinByWelcome`, a retry, a settle or the
+ * buffer, and own commits that were accepted, inside the transaction and before it is stored.
  */
 export type Deliver = (received: readonly Received[], tx: TransactionContext) => void | Promise<void>;
 

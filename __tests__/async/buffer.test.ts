@@ -141,7 +141,7 @@ describe("messages that come too early", () => {
     await story.restarts();
     story.delivered.length = 0;
     expect(await story.bob.session.settle()).toEqual([]);
-    expect(story.delivered).toEqual(["one", "commit", "two"]);
+    expect(story.delivered).toEqual(["commit", "one", "commit", "two"]);
   });
 });
 

@@ -18,6 +18,7 @@ async function aliceAndBob(settings: Parameters<typeof Person.comes>[2] = {}) {
   const alice = await Person.comes("alice", server, { ...settings, deliver });
   const bob = await Person.comes("bob", server);
   await alice.creates("team", bob);
+  delivered.length = 0; // The commit that founded the team.
   return { server, alice, bob, delivered, fail };
 }
 
@@ -140,7 +141,8 @@ it("gets what a retry catches up with, messages too", async () => {
   await bob.says("team", "meanwhile");
   await bob.session.conversation("team").updateKeys();
   expect(await alice.session.conversation("team").updateKeys()).toMatchObject({ outcome: "merged", attempts: 2 });
-  expect(delivered.map(({ type }) => type)).toEqual(["ignored", "message", "commit"]);
+  const fresh = delivered.filter(({ type }) => type !== "ignored");
+  expect(fresh).toMatchObject([{ type: "message" }, { type: "commit", own: false }, { type: "commit", own: true }]);
   // What the application receives itself afterwards is known already: nothing comes twice.
   expect((await alice.reads("team")).map(({ type }) => type)).toEqual(["ignored", "ignored", "ignored", "ignored"]);
 });
@@ -167,8 +169,8 @@ it("that throws while a retry catches up leaves the commit unsettled", async () 
   const { alice, bob, fail } = await aliceAndBob();
   await bob.session.conversation("team").updateKeys();
   fail.with = new Error("no");
-  const error = await expectCode(alice.session.conversation("team").updateKeys(), "DELIVER_FAILED");
-  expect(error.cause).toBe(fail.with);
+  const error = await expectCode(alice.session.conversation("team").updateKeys(), "COMMIT_OUTCOME_UNKNOWN");
+  expect(error.cause).toMatchObject({ code: "DELIVER_FAILED", cause: fail.with });
   expect(await alice.session.unsettledCommits()).toMatchObject([{ conversationId: "team", why: "unknown" }]);
   delete fail.with;
   expect(await alice.session.settle()).toEqual([]);
@@ -193,34 +195,35 @@ describe("what an accepted commit of one's own releases", () => {
   it("is delivered with the merge", async () => {
     const { team, delivered } = await early();
     await team.updateKeys();
-    expect(delivered.map(({ type }) => type)).toEqual(["waiting", "message"]);
+    expect(delivered.map(({ type }) => type)).toEqual(["waiting", "commit", "message"]);
   });
 
   it("is not lost when deliver throws: the commit stays unsettled, and settles with the delivery", async () => {
     const { alice, team, delivered, fail } = await early({ beforeTheAnswer: () => (fail.with = new Error("no")) });
     const unsettled: unknown[] = [];
     alice.session.on("commitUnsettled", ({ why }) => unsettled.push(why));
-    const error = await expectCode(team.updateKeys(), "DELIVER_FAILED");
-    expect(error.cause).toBe(fail.with);
+    const error = await expectCode(team.updateKeys(), "COMMIT_OUTCOME_UNKNOWN");
+    expect(error.cause).toMatchObject({ code: "DELIVER_FAILED", cause: fail.with });
     expect(unsettled).toEqual(["unknown"]);
     expect(await team.epoch()).toBe(1n);
     await expectCode(alice.session.settle(), "DELIVER_FAILED");
     delete fail.with;
     expect(await alice.session.settle()).toEqual([]);
     expect(await team.epoch()).toBe(2n);
-    expect(delivered.map(({ type }) => type)).toEqual(["waiting", "message"]);
+    expect(delivered.map(({ type }) => type)).toEqual(["waiting", "commit", "message"]);
   });
 });
 
 it("that hangs is stopped by the time limit, and what it should have got comes again", async () => {
   const server = new Server();
   const clock = new FakeClock();
-  let hang = true;
+  let hang = false;
   const deliver = (): Promise<void> => (hang ? new Promise(() => {}) : Promise.resolve());
   const alice = await Person.comes("alice", server, { clock, deliver });
   const bob = await Person.comes("bob", server);
   await alice.creates("team", bob);
   await bob.says("team", "hello");
+  hang = true;
   const receiving = alice.session.receive(server.log("team").at(-1)!);
   await clock.pass(60_000);
   await expectCode(receiving, "TRANSACTION_TIMEOUT");

@@ -224,7 +224,7 @@ test("bob's list has what alice said, once and in order, and hers shows what has
   const [alice, bob] = [await comes("alice"), await comes("bob")];
   await group(alice, "bob");
   await say(alice.session.conversation("team"), "Hello, Bob!", alice.list);
-  expect(alice.list.lines()).toEqual(["Hello, Bob!"]);
+  expect(alice.list.lines()).toEqual(["bob has joined.", "Hello, Bob!"]);
   expect(alice.list.unsent()).toHaveLength(1);
 
   await sendWhatWaits("alice", alice.list, server);
@@ -236,7 +236,7 @@ test("bob's list has what alice said, once and in order, and hers shows what has
   await says(bob, "Hello, Alice!");
   await reads(alice);
   expect(bob.list.lines()).toEqual(["alice: Hello, Bob!", "Hello, Alice!"]);
-  expect(alice.list.lines()).toEqual(["Hello, Bob!", "bob: Hello, Alice!"]);
+  expect(alice.list.lines()).toEqual(["bob has joined.", "Hello, Bob!", "bob: Hello, Alice!"]);
 });
 
 test("what alice wrote and could not send is sent after a restart", async () => {

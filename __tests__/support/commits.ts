@@ -143,6 +143,8 @@ export class Story {
   credential: CredentialRef | undefined;
   /** What alice's deliver got, across her restarts. */
   readonly delivered: Received[] = [];
+  /** What alice's deliver throws. */
+  fail: Error | undefined;
   /** What alice's listeners were told, across her restarts. */
   readonly settled: SessionEvents["commitSettled"][] = [];
   readonly unsettled: SessionEvents["commitUnsettled"][] = [];
@@ -183,11 +185,16 @@ export class Story {
     const database = this.#path === undefined ? await Database.inMemory() : await Database.open(this.#path, this.#key);
     const transport: MlsTransport = server.transport("alice");
     if (pushed) delete transport.fetchMessages;
-    const how = deliver ? { deliver: (received: readonly Received[]) => void this.delivered.push(...received) } : {};
+    const how = deliver ? { deliver: (received: readonly Received[]) => this.#delivers(received) } : {};
     this.alice = await Person.comes("alice", server, { clock, database, transport, attempts: 3, ...how });
     this.alice.session.on("commitSettled", (event) => this.settled.push(event));
     this.alice.session.on("commitUnsettled", (event) => this.unsettled.push(event));
     this.alice.session.on("conversationChanged", (event) => this.changes.push(event));
+  }
+
+  #delivers(received: readonly Received[]): void {
+    if (this.fail !== undefined) throw this.fail;
+    this.delivered.push(...received);
   }
 
   /** Alice's session ends, and begins again on the same keystore. */
