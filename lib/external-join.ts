@@ -74,8 +74,8 @@ async function settleMembersCommit(state: SessionState, lane: Lane, conversation
   try {
     await settleEarlier(state, lane, conversation, open, elsewhere ? budget.anew(1) : budget);
   } catch (error) {
-    // Contradicted by the server, it is settled, and the conversation one to be healed.
-    if (MlsError.is(error, "STATE_DIVERGED")) return;
+    // Contradicted by the server the commit is settled, and where the conversation is stalled it is in vain: the join heals both.
+    if (MlsError.is(error, "STATE_DIVERGED", "CONVERSATION_STALLED")) return;
     if (!elsewhere || !MlsError.is(error, "COMMIT_OUTCOME_UNKNOWN", "RETRY_EXHAUSTED", "INTERNAL_ERROR")) throw error;
   } finally {
     lane.flight = undefined;

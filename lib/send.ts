@@ -206,7 +206,18 @@ class Sending {
     if (this.#flight.outcome() !== undefined || this.#budget.used >= this.#budget.attempts)
       return this.#flight.outcome();
     if (behind === true) return this.#leaveOpen("behind", cause);
+    if (await this.#isStalled()) return this.#leaveOpen("stalled", cause);
     return this.#backOff(afterMs);
+  }
+
+  /**
+   * Whether another commit of this epoch was not applied here: the server has it, so that this one
+   * is sent in vain. A commit that joins from outside is what ends that.
+   */
+  async #isStalled(): Promise<boolean> {
+    if (this.#flight.kind.cause === "joined") return false;
+    const { stalled } = await this.#step((native, id) => native.conversationState(id));
+    return stalled?.why === "refused";
   }
 
   /**
@@ -316,6 +327,12 @@ const OPEN = {
     code: "RETRY_EXHAUSTED",
     message:
       "The delivery service answered retry, and has more than this client can read before the application's messages are received. Receive, and call session.settle() then.",
+  },
+  stalled: {
+    why: "exhausted",
+    code: "CONVERSATION_STALLED",
+    message:
+      "The delivery service answered retry, and a commit of this epoch was not applied here: the others may have gone on with it. See state().stalled.",
   },
 } as const satisfies Record<string, Pick<NativeUnsettledCommit, "why"> & { code: MlsErrorCode; message: string }>;
 

@@ -46,7 +46,7 @@ export async function settleEarlier(
     return await settleFlight(state, lane, conversation, flight, budget.anew());
   } catch (error) {
     if (MlsError.is(error, "COMMIT_REJECTED")) return "lost";
-    if (!MlsError.is(error, "COMMIT_OUTCOME_UNKNOWN", "RETRY_EXHAUSTED")) throw error;
+    if (!MlsError.is(error, ...STAYS_OPEN)) throw error;
     const message = `An earlier commit of this conversation is still open; nothing of this call was staged. ${error.message}`;
     throw new MlsError(error.code, message, { cause: error, context: error.context });
   }
@@ -127,7 +127,10 @@ async function settleFlight(
   }
 }
 
+/** What a call says that leaves its commit open. */
+export const STAYS_OPEN = ["COMMIT_OUTCOME_UNKNOWN", "RETRY_EXHAUSTED", "CONVERSATION_STALLED"] as const;
+
 /** A conversation that is not there any more has gone with its commit, or was wiped. */
 function isSettledOrOpen(error: unknown): boolean {
-  return MlsError.is(error, "COMMIT_REJECTED", "COMMIT_OUTCOME_UNKNOWN", "RETRY_EXHAUSTED", "CONVERSATION_NOT_FOUND");
+  return MlsError.is(error, "COMMIT_REJECTED", "CONVERSATION_NOT_FOUND", ...STAYS_OPEN);
 }

@@ -1,6 +1,19 @@
 import { encodeRequiredCapabilities, type Extension, type RequiredCapabilities } from "ts-mls";
+import type * as UpdatePath from "ts-mls/updatePath.js";
 import { everybodyLeaves } from "../support/people.js";
 import { Trio } from "../support/trio.js";
+
+/** The context that frank's next commit brings. */
+let mockExtensions: Extension[] = [];
+
+// ts-mls encrypts the secrets of a path under the extensions before the commit, and RFC 9420 section
+// 12.4.2 asks for those after it. So nobody could merge a commit with both.
+jest.mock("ts-mls/updatePath.js", () => {
+  const actual = jest.requireActual<typeof UpdatePath>("ts-mls/updatePath.js");
+  const createUpdatePath: typeof actual.createUpdatePath = (tree, leaf, context, ...rest) =>
+    actual.createUpdatePath(tree, leaf, { ...context, extensions: mockExtensions }, ...rest);
+  return { ...actual, createUpdatePath };
+});
 
 afterEach(everybodyLeaves);
 
@@ -13,6 +26,7 @@ const SELF_REMOVE = 10;
 async function aliceGets(...extensions: Extension[]) {
   const trio = await Trio.meets();
   const { frank } = trio;
+  mockExtensions = extensions;
   await frank.commits(frank.removal("bob"), {
     proposalType: "group_context_extensions",
     groupContextExtensions: { extensions },

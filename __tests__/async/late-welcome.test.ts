@@ -65,7 +65,9 @@ it("a Welcome to an epoch that this client was in comes from another history, an
   const [welcome] = server.takeWelcomes("dave");
   await expectCode(dave.session.joinByWelcome(welcome!), "CONVERSATION_EXISTS");
   await daves.wipe();
-  await dave.session.joinByWelcome(welcome!);
+  // Dave has known a later epoch, though of a history that nobody else has: going back takes his consent.
+  await expectCode(dave.session.joinByWelcome(welcome!), "ROLLBACK_REFUSED");
+  await dave.session.joinByWelcome(welcome!, { allowRollback: true });
   await dave.says("team", "back");
   expect(await alice.hears("team")).toEqual(["back"]);
 });

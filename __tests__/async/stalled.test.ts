@@ -85,6 +85,24 @@ describe("a conversation that is stalled by a refusal", () => {
     expect(await alice.session.unsettledCommits()).toEqual([]);
   });
 
+  it("is told to a commit that is on its way, which stays open until it is known to be lost", async () => {
+    const trio = await Trio.meets();
+    const { alice, frank, team, server, clock } = trio;
+    const stranger = await Foreigner.comes("bob", server);
+    await frank.commits(addition(await stranger.keyPackage()));
+    const settled: SessionEvents["commitSettled"][] = [];
+    alice.session.on("commitSettled", (event) => settled.push(event));
+    await expect(clock.until(team.updateKeys())).rejects.toMatchObject({ code: "CONVERSATION_STALLED" });
+    expect(server.sends.filter(({ from }) => from === "alice")).toHaveLength(2); // The founding, and this one once.
+    const [open] = await alice.session.unsettledCommits();
+    expect(await clock.until(alice.session.settle())).toEqual([open]);
+
+    await frank.commits(frank.removal("alice"), addition(await alice.keyPackage()));
+    await alice.joins();
+    expect(settled).toMatchObject([{ commitId: open!.commitId, outcome: "lost" }]);
+    expect(await alice.session.unsettledCommits()).toEqual([]);
+  });
+
   it("is told by decrypt as well, which rejects", async () => {
     const trio = await Trio.meets({ deliver: () => {} });
     const told = listen(trio.alice);

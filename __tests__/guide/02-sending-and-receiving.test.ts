@@ -66,7 +66,7 @@ class MessageList {
         break;
       case "waiting": // Too early. It is kept on the disk, and its result comes by itself.
       case "welcome": // An invitation. Whoever called `receive` has the bytes, and joins with them.
-      case "rejected": // Tampered, forged or against the rules. It left no trace; worth counting, not worth showing.
+      case "rejected": // Tampered, forged or against the rules. Worth counting; see below for what is worth showing.
         break;
     }
   }
@@ -127,12 +127,19 @@ async function readWhatArrives(session: Session, server: DeliveryService, signal
   }
 }
 
+/** A Welcome for keys that are gone, or to an epoch that is over, or damaged: it never gets better. */
+const NEVER_BETTER = [
+  "WELCOME_WITHOUT_KEY_PACKAGE",
+  "WELCOME_OVERTAKEN",
+  "WELCOME_INVALID",
+  "ROLLBACK_REFUSED",
+] as const;
+
 async function joinBy(welcome: Bytes, session: Session): Promise<void> {
   try {
     await session.joinByWelcome(welcome);
   } catch (error) {
-    // For keys that are gone, or to an epoch that is over, or damaged: it never gets better.
-    if (!MlsError.is(error, "WELCOME_WITHOUT_KEY_PACKAGE", "WELCOME_OVERTAKEN", "WELCOME_INVALID")) throw error;
+    if (!MlsError.is(error, ...NEVER_BETTER)) throw error;
   }
 }
 // end

@@ -193,7 +193,7 @@ export class Client {
       await this.session.joinByWelcome(welcome);
     } catch (error) {
       // A copy that comes late: the conversation has removed this client meanwhile.
-      if (!MlsError.is(error, "WELCOME_WITHOUT_KEY_PACKAGE", "WELCOME_OVERTAKEN")) throw error;
+      if (!MlsError.is(error, "WELCOME_WITHOUT_KEY_PACKAGE", "WELCOME_OVERTAKEN", "ROLLBACK_REFUSED")) throw error;
     }
   }
 

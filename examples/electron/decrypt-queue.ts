@@ -1,6 +1,14 @@
 import { MlsError, type Session } from "conclave-mls";
 import type { Arrival } from "./connection.js";
 
+/** A Welcome for keys that are gone, or to an epoch that is over, or damaged: it never gets better. */
+const NEVER_BETTER = [
+  "WELCOME_WITHOUT_KEY_PACKAGE",
+  "WELCOME_OVERTAKEN",
+  "WELCOME_INVALID",
+  "ROLLBACK_REFUSED",
+] as const;
+
 /**
  * Takes what one connection brings, one after the other in the order of the server, and acknowledges each only when `receive` has
  * returned: then `deliver` has stored what it said, and the keystore its new keys.
@@ -57,7 +65,7 @@ export class DecryptQueue {
     try {
       await this.#session.joinByWelcome(welcome);
     } catch (error) {
-      if (!MlsError.is(error, "WELCOME_WITHOUT_KEY_PACKAGE", "WELCOME_OVERTAKEN", "WELCOME_INVALID")) throw error;
+      if (!MlsError.is(error, ...NEVER_BETTER)) throw error;
     }
   }
 }

@@ -149,8 +149,9 @@ export class Person {
       return { done: true, received: joined.received };
     } catch (error) {
       const tampered = entry.cursor === 0;
-      // Its key package is used up, or a join from outside has overtaken it.
-      if (MlsError.is(error, "WELCOME_WITHOUT_KEY_PACKAGE", "WELCOME_OVERTAKEN")) return { done: true, received };
+      // Its key package is used up, or a join from outside has overtaken it, or it leads back.
+      const useless = ["WELCOME_WITHOUT_KEY_PACKAGE", "WELCOME_OVERTAKEN", "ROLLBACK_REFUSED"] as const;
+      if (MlsError.is(error, ...useless)) return { done: true, received };
       if (MlsError.is(error, "WELCOME_INVALID", "MESSAGE_INVALID") && tampered) return { done: true, received };
       // The commit that removed this client before it was invited again has not come yet.
       if (MlsError.is(error, "CONVERSATION_EXISTS")) return { done: false, received };

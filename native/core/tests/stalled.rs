@@ -115,6 +115,27 @@ fn open(path: &Path, credential: &[u8]) -> Client {
 }
 
 #[test]
+fn a_join_from_outside_ends_it_where_that_is_allowed() {
+    let (mut alice, mut bob) = (client("alice"), client("bob"));
+    let mut mallory = team_of(&mut alice, &mut bob, true);
+    let second_bob = Foreigner::of("bob").key_package();
+    let (commit, _) = mallory.commit_adds(&[second_bob]);
+    alice.receive(&[&commit]);
+    let (info, credential) = (mallory.group_info(), alice.credential.clone());
+    let staged = alice
+        .step(|session| session.stage_external_join(TEAM, &credential, &info, false))
+        .expect("it can be joined from");
+    assert!(is_stalled(&mut alice), "until it is accepted");
+    alice
+        .step(|session| session.merge_join(TEAM, &staged.commit_id, false))
+        .expect("it is accepted");
+    assert!(!is_stalled(&mut alice));
+    assert_eq!(alice.member_names(), ["alice", "bob", "mallory", "bob"]);
+    mallory.receive(&[&staged.commit]);
+    assert_eq!(mallory.receive(&[&alice.send("back")]), ["back"]);
+}
+
+#[test]
 fn a_welcome_that_leads_no_further_does_not_replace_it() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     let mut mallory = team_of(&mut alice, &mut bob, false);

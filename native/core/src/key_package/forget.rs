@@ -93,7 +93,13 @@ impl Session {
     }
 
     fn forget_key_package(&self, reference: &[u8]) -> Result<()> {
-        self.provider.rows().delete(Entity::KeyPackage, &[], reference);
+        let rows = self.provider.rows();
+        rows.delete(Entity::KeyPackage, &[], reference);
+        for key in rows.keys(Entity::UsedWelcome, &[])? {
+            if key.starts_with(reference) {
+                rows.delete(Entity::UsedWelcome, &[], &key);
+            }
+        }
         self.provider.storage().delete_key_package(&hash_ref(reference)?)
     }
 }

@@ -174,6 +174,13 @@ impl Foreigner {
         Ok(commit)
     }
 
+    /// The GroupInfo of the epoch that it is in.
+    pub fn group_info(&self) -> Vec<u8> {
+        let group = self.group.as_ref().expect("it is a member");
+        let info = group.export_group_info(self.provider.crypto(), &self.signer, true);
+        bytes_of(&info.expect("it can be made"))
+    }
+
     /// A text.
     pub fn send(&mut self, text: &str) -> Vec<u8> {
         let group = self.group.as_mut().expect("it is a member");
