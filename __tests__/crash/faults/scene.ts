@@ -168,5 +168,9 @@ export class Scene implements AsyncDisposable {
   }
 }
 
-/** Whether an error is what a failing disk must come to. */
-export const isDiskFailure = (error: unknown): boolean => MlsError.is(error, "DATABASE_IO");
+/**
+ * Whether an error is what a failing disk must come to; after a send, nobody knows what became of
+ * the commit.
+ */
+export const isDiskFailure = (error: unknown): boolean =>
+  MlsError.is(MlsError.is(error, "COMMIT_OUTCOME_UNKNOWN") ? error.cause : error, "DATABASE_IO");
