@@ -141,11 +141,14 @@ export const shortText = z.custom<string>(
 /** RFC 9420 section 8: the length of an exported secret is a uint16. */
 export const secretLength = whole(1, 65_535);
 
-/** What `sendCommitBundle` may answer; `afterMs` may be a fraction, as clocks have them. */
+/**
+ * What `sendCommitBundle` may answer; `afterMs` may be a fraction, as clocks have them. With "success" it means nothing, and
+ * does no harm: a transport may give it in every case.
+ */
 export const transportResponse = z.discriminatedUnion(
   "status",
   [
-    z.strictObject({ status: z.literal("success") }),
+    z.strictObject({ status: z.literal("success"), afterMs: z.number().optional() }),
     z.strictObject({ status: z.literal("retry"), afterMs: z.number().min(0).optional() }),
     z.strictObject({ status: z.literal("abort"), reason: z.string() }),
   ],

@@ -49,6 +49,8 @@ export type MlsTransportResponse =
   | {
       /** Accepted, now or by an earlier attempt. */
       status: "success";
+      /** Of no meaning here. */
+      afterMs?: number;
     }
   | {
       /** Not known to be accepted. */
