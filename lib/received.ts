@@ -120,7 +120,8 @@ export interface ReceivedUnreadable extends ReceivedInConversation {
   readonly type: "unreadable";
   /**
    * More than five epochs old; too far out of order in its epoch; of a conversation that has removed this client; or it waited
-   * and had to make way for newer ones.
+   * and had to make way for newer ones. A message that was received or sent before is never among them, as long as it is one of
+   * the last 10,000 of its conversation: it is "ignored".
    */
   readonly why: "epoch-too-old" | "outside-window" | "removed" | "evicted";
 }
