@@ -36,6 +36,8 @@ pub const KEY_PACKAGE_GRACE_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 /// How many of those that ended are deleted at once.
 pub const MAX_FORGOTTEN: usize = 256;
 
+/// No conversation is joined in a later epoch than this: those that follow are counted on from it, and no sum may overflow.
+pub const MAX_EPOCH: u64 = 1 << 62;
 /// How many epochs back application messages can still be read.
 pub const PAST_EPOCHS: u64 = 5;
 /// How many messages of one sender may arrive out of order.

@@ -24,6 +24,7 @@ use crate::credential::CredentialRow;
 use crate::error::{Code, Error, Result};
 use crate::id::check_id;
 use crate::keystore::{Entity, PutAside};
+use crate::limits::MAX_EPOCH;
 use crate::member::{Change, Member, members};
 use crate::session::Session;
 
@@ -99,6 +100,9 @@ impl Session {
         let info = read_group_info(group_info)?;
         if info.group_id().as_slice() != id {
             return Err(invalid("it belongs to another conversation"));
+        }
+        if info.epoch().as_u64() > MAX_EPOCH {
+            return Err(invalid("its epoch is larger than any that is accepted"));
         }
         if !allows(info.group_context().extensions().unknown(EXTERNAL_JOIN)) {
             return Err(Error::new(

@@ -16,7 +16,7 @@ use crate::error::{Code, Error, Result};
 use crate::id::check_id;
 use crate::key_package::KeyPackageRow;
 use crate::keystore::{Entity, Savepoint};
-use crate::limits::MAX_MESSAGE;
+use crate::limits::{MAX_EPOCH, MAX_MESSAGE};
 use crate::member::{Member, members};
 use crate::session::Session;
 
@@ -78,6 +78,9 @@ impl Session {
         let info = processed.unverified_group_info();
         let (conversation_id, epoch) = (info.group_id().as_slice().to_vec(), info.epoch().as_u64());
         check_id("conversation id of the Welcome", &conversation_id)?;
+        if epoch > MAX_EPOCH {
+            return Err(invalid("Its epoch is larger than any that is accepted"));
+        }
         if processed
             .psks()
             .iter()
