@@ -2,9 +2,10 @@
 
 use openmls::prelude::{MlsMessageBodyIn, MlsMessageIn, StagedWelcome, Welcome, WelcomeError};
 use openmls::schedule::psk::Psk;
+use sha2::{Digest, Sha256};
 use tls_codec::DeserializeBytes;
 
-use crate::codec::decode;
+use crate::codec::{decode, encode};
 use crate::conversation::commit::Settled;
 use crate::conversation::create::exists;
 use crate::conversation::known::{MessageId, message_id};
@@ -88,6 +89,9 @@ impl Session {
         {
             return Err(invalid("It continues another conversation, which is not supported"));
         }
+        // Not the bytes of the Welcome: anybody can put the secrets in it into another order, or leave out those of others.
+        let place: [u8; 32] = Sha256::digest(encode(info.group_context())?).into();
+        let use_of_key_package = [&reference[..], &place].concat();
         let scope = scope_of(&conversation_id)?;
         let present = self.find_row(&scope)?;
         if let Some(present) = present.as_ref().filter(|present| present.state == State::Member) {
@@ -111,7 +115,6 @@ impl Session {
             Some(stalled) => self.replace_stalled(&scope, stalled, epoch, &mut receipt)?,
             None => drop(self.free_scope(&scope)?),
         }
-        let use_of_key_package = [&reference[..], &message_id].concat();
         if row.last_resort && !allow_rollback {
             let used = self
                 .provider
