@@ -225,7 +225,7 @@ impl Session {
                 message_id: staged.commit_id,
                 conversation_id: Some(staged.conversation_id.clone()),
                 epoch: staged.epoch,
-                what: conversation.merge_accepted(staged)?,
+                what: conversation.merge_accepted(staged, &mut receipt)?,
             };
             receipt.received.push(own);
             conversation.replay(&mut receipt)?;

@@ -19,13 +19,14 @@ use crate::conversation::commit::{MergeOutcome, Merged, Settled, StagedCommit, W
 use crate::conversation::group_info::{former_leaves, invalid, read_group_info};
 use crate::conversation::known::{Fate, MessageId, message_id};
 use crate::conversation::received::{Receipt, Received, What};
-use crate::conversation::{ConversationRow, State, join_config, scope_of};
+use crate::conversation::{Conversation, ConversationRow, State, join_config, scope_of};
 use crate::credential::CredentialRow;
 use crate::error::{Code, Error, Result};
 use crate::id::check_id;
 use crate::keystore::{Entity, PutAside};
 use crate::limits::MAX_EPOCH;
 use crate::member::{Change, Member, members};
+use crate::provider::Provider;
 use crate::session::Session;
 
 /// The extension of the group context that says whether somebody may join by an external commit. Everybody must know it to
@@ -337,20 +338,6 @@ impl Session {
         Ok(true)
     }
 
-    /// This client becomes a member of that epoch by other means: an external commit for an earlier one leads nowhere.
-    pub(crate) fn lose_join_before(&self, scope: &[u8], epoch: u64, receipt: &mut Receipt) -> Result<()> {
-        if let Some(PendingJoin { staged, .. }) = self.pending_join(scope)?.filter(|join| join.staged.epoch < epoch) {
-            self.provider.rows().delete(Entity::PendingJoin, scope, &[]);
-            receipt.settled.push(Settled {
-                conversation_id: staged.conversation_id,
-                commit_id: staged.commit_id,
-                merged: false,
-                change: staged.change,
-            });
-        }
-        Ok(())
-    }
-
     pub(crate) fn pending_join(&self, scope: &[u8]) -> Result<Option<PendingJoin>> {
         self.provider.read(Entity::PendingJoin, scope, &[])
     }
@@ -361,4 +348,27 @@ impl Session {
             .pending_join(&scope_of(id)?)?
             .filter(|pending| pending.staged.commit_id == *commit_id))
     }
+}
+
+impl Conversation<'_> {
+    /// A commit of the epoch before this one was merged. An external commit that is open for it, or for an earlier one, is never
+    /// accepted: to go where it leads would be to go back.
+    pub(crate) fn lose_join(&self, epoch: u64, receipt: &mut Receipt) -> Result<()> {
+        lose_join_before(self.provider, &self.scope, epoch, receipt)
+    }
+}
+
+/// This client comes to that epoch by other means: an external commit for an earlier one leads nowhere.
+pub(crate) fn lose_join_before(provider: &Provider, scope: &[u8], epoch: u64, receipt: &mut Receipt) -> Result<()> {
+    let pending: Option<PendingJoin> = provider.read(Entity::PendingJoin, scope, &[])?;
+    if let Some(PendingJoin { staged, .. }) = pending.filter(|join| join.staged.epoch < epoch) {
+        provider.rows().delete(Entity::PendingJoin, scope, &[]);
+        receipt.settled.push(Settled {
+            conversation_id: staged.conversation_id,
+            commit_id: staged.commit_id,
+            merged: false,
+            change: staged.change,
+        });
+    }
+    Ok(())
 }

@@ -8,6 +8,7 @@ use tls_codec::DeserializeBytes;
 use crate::codec::{decode, encode};
 use crate::conversation::commit::Settled;
 use crate::conversation::create::exists;
+use crate::conversation::external_join::lose_join_before;
 use crate::conversation::known::{MessageId, message_id};
 use crate::conversation::newest::{newest_epoch, note_epoch, rollback};
 use crate::conversation::received::{Receipt, Received};
@@ -155,7 +156,7 @@ impl Session {
             replaced: None,
         };
         self.groups.forget(&scope);
-        self.lose_join_before(&scope, epoch, &mut receipt)?;
+        lose_join_before(&self.provider, &scope, epoch, &mut receipt)?;
         note_epoch(&self.provider, &scope, epoch)?;
         self.adopt(scope, conversation, group)?;
         self.in_conversation(&conversation_id, |conversation| conversation.replay(&mut receipt))?;

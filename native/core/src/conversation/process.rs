@@ -157,6 +157,7 @@ impl Conversation<'_> {
         } else {
             self.bury(framed.epoch)?;
         }
+        self.lose_join(framed.epoch + 1, receipt)?;
         Ok(Verdict::Received(What::Commit {
             by,
             own: false,

@@ -227,7 +227,7 @@ impl Conversation<'_> {
             merged: true,
             change: staged.change.clone(),
         });
-        self.merge_accepted(staged)
+        self.merge_accepted(staged, receipt)
     }
 }
 

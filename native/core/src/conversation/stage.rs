@@ -174,7 +174,8 @@ impl Conversation<'_> {
 
     /// Merges the staged commit, which the delivery service has accepted, and answers it as what was received: whether the
     /// answer or its own echo says so makes no difference.
-    pub(crate) fn merge_accepted(&mut self, staged: StagedCommit) -> Result<What> {
+    pub(crate) fn merge_accepted(&mut self, staged: StagedCommit, receipt: &mut Receipt) -> Result<What> {
+        self.lose_join(staged.epoch + 1, receipt)?;
         let by = member_at(&self.group, self.group.own_leaf_index());
         Ok(What::Commit {
             by,
