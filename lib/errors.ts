@@ -92,8 +92,9 @@ export const errorCodes = {
   },
   EPOCH_EXHAUSTED: {
     meaning:
-      "So many messages were given up in this epoch after their bytes had been handed out that the others would not find the next one.",
-    whatToDo: "Call `updateKeys()`, which begins a new epoch, and encrypt again.",
+      "So many messages of this epoch were given up after their bytes had been handed out, or so many commits were not accepted, that the others would not find the next one.",
+    whatToDo:
+      "Where `encrypt` says so, call `updateKeys()`, which begins a new epoch, and encrypt again. Where a commit does, receive the commit of another member, join from outside, or wipe the conversation and ask to be invited again.",
     retryable: false,
   },
   ROLLBACK_REFUSED: {

@@ -58,6 +58,8 @@ pub const MAX_BUFFERED_STRANGERS: usize = 100;
 pub const MAX_SEEN: usize = 10_000;
 /// How many own generations are burnt in a row at most. Clients of other makes skip as few as 1,000.
 pub const MAX_BURNT: u32 = 500;
+/// How many commits this client makes in one epoch at most. Those that are not accepted use generations that others skip.
+pub const MAX_COMMITS_IN_EPOCH: u32 = 900;
 /// For how many epochs of a conversation it is known what was sent in them, should this client come back by a Welcome for a
 /// last-resort key package.
 pub const MAX_RETURNS: usize = 64;

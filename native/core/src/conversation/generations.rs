@@ -26,7 +26,7 @@ use crate::conversation::known::MessageId;
 use crate::conversation::seen::{Origin, origin, see};
 use crate::error::{Code, Error, Result};
 use crate::keystore::Entity;
-use crate::limits::{MAX_BURNT, MAX_RETURNS, PAST_EPOCHS};
+use crate::limits::{MAX_BURNT, MAX_COMMITS_IN_EPOCH, MAX_RETURNS, PAST_EPOCHS};
 use crate::provider::Provider;
 use crate::storage::Changes;
 
@@ -197,13 +197,14 @@ impl Conversation<'_> {
         self.write_number_of(self.place(), Kind::Sent, &sent)
     }
 
-    /// Burns the handshake generations that were used when the group was in this epoch before.
+    /// Burns the handshake generations that were used when the group was in this epoch before. Fails with `EPOCH_EXHAUSTED`, and
+    /// burns nothing, where others would not find the next commit: none of those made in this epoch was received by anybody.
     pub(crate) fn burn_handshakes(&mut self) -> Result<()> {
         let place = self.place();
         let sent = self.number_of(place, Kind::Handshakes)?;
         let gone = self.number_of(place, Kind::LeftHandshakes)?;
-        if gone.saturating_sub(sent) > MAX_BURNT {
-            return Err(exhausted(self.epoch()));
+        if sent.max(gone) >= MAX_COMMITS_IN_EPOCH {
+            return Err(too_many_commits(self.epoch()));
         }
         for _ in sent..gone {
             let signer = DummySigner(self.group.ciphersuite().signature_algorithm());
@@ -374,6 +375,16 @@ fn exhausted(epoch: u64) -> Error {
         Code::EpochExhausted,
         "No message can be encrypted in this epoch any more: so many were given up after their bytes had been handed out that \
          the others would not find the next one. Call updateKeys(), which begins a new epoch, and encrypt again.",
+    )
+    .at_epoch(epoch)
+}
+
+fn too_many_commits(epoch: u64) -> Error {
+    Error::new(
+        Code::EpochExhausted,
+        "No commit can be made in this epoch any more: so many were refused by the server or given up that the others would not \
+         find the next one. Receive the commit of another member, join from outside, or wipe the conversation and ask to be \
+         invited again.",
     )
     .at_epoch(epoch)
 }
