@@ -64,6 +64,9 @@ pub const MAX_COMMITS_IN_EPOCH: u32 = 900;
 /// last-resort key package.
 pub const MAX_RETURNS: usize = 64;
 
+/// How many proposals of one sender wait for a commit. What exceeds that is refused.
+pub const MAX_PROPOSALS_BY_ONE: usize = 256;
+
 /// How many refused proposals are kept in an epoch, for a commit that may name them.
 pub const MAX_SET_ASIDE: usize = 256;
 /// How many of one member, and of all clients outside together.

@@ -16,6 +16,7 @@ use crate::conversation::hpke_key::can_be_encrypted_to;
 use crate::conversation::stalled::StallCause;
 use crate::conversation::verdict::Verdict;
 use crate::error::Code;
+use crate::limits::MAX_PROPOSALS_BY_ONE;
 use crate::member::{Member, member_at};
 
 impl Conversation<'_> {
@@ -49,6 +50,11 @@ impl Conversation<'_> {
                 }
             }
             _ => {}
+        }
+        let of_sender = self.group.pending_proposals();
+        let of_sender = of_sender.filter(|before| before.sender() == queued.sender());
+        if of_sender.count() >= MAX_PROPOSALS_BY_ONE {
+            return Some("Its sender has made so many proposals in this epoch that no more are kept.");
         }
         self.refuses_proposal(queued)
     }
