@@ -2,7 +2,7 @@ import type { MlsTransportResponse } from "conclave-mls";
 import { kinds, Story } from "../support/commits.js";
 import { expectCode } from "../support/expect.js";
 import { cleanUp } from "../support/files.js";
-import { everybodyLeaves } from "../support/people.js";
+import { bytes, everybodyLeaves } from "../support/people.js";
 import { breakDown, sayAbort, type Whim } from "../support/server.js";
 
 afterEach(everybodyLeaves);
@@ -101,6 +101,10 @@ describe.each(ofMembers)("$name", (kind) => {
     expect(await story.alice.session.receive([echo, echo])).toMatchObject([...diverged, ...diverged]);
     await expectCode(story.team.decrypt(echo), "STATE_DIVERGED");
     await story.isUndone();
+    // The others may have gone on with it: another commit of the epoch shows that they have not.
+    await expectCode(story.commit(), "CONVERSATION_STALLED");
+    await story.rival();
+    await story.alice.reads("team");
     await story.commit();
     expect(await story.alice.session.receive(echo)).toMatchObject(diverged);
     await story.endsWell();
@@ -132,7 +136,8 @@ describe.each(ofMembers)("$name", (kind) => {
     expect((await alice.reads("team")).map((one) => (one.type === "rejected" ? one.code : one.type))).toEqual(
       expect.arrayContaining(["STATE_DIVERGED", "waiting"]),
     );
-    await expectCode(story.clock.until(kind.next(story)), "RETRY_EXHAUSTED");
+    await expectCode(story.clock.until(kind.next(story)), "CONVERSATION_STALLED");
+    await expectCode(story.team.encrypt(bytes("for an epoch that bob has left")), "CONVERSATION_STALLED");
     expect(await story.epoch()).toBe(epoch);
   });
 

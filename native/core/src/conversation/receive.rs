@@ -10,6 +10,7 @@ use crate::conversation::framed::{Framed, frame};
 use crate::conversation::known::{Fate, message_id};
 use crate::conversation::received::{Ignored, Receipt, Received, Unreadable, WaitingFor, What};
 use crate::conversation::seen::{Origin, origin};
+use crate::conversation::stalled::StallCause;
 use crate::conversation::verdict::Verdict;
 use crate::conversation::{Conversation, State, scope_of};
 use crate::error::{Code, Error, Result};
@@ -215,7 +216,13 @@ impl Conversation<'_> {
             Fate::Lost => {
                 contradiction("The server delivers a commit of this client although it accepted another of that epoch.")
             }
-            Fate::Refused => contradiction("The server delivers a commit of this client that it had refused for good."),
+            Fate::Refused => {
+                let reason = "The server delivers a commit of this client that it had refused for good.";
+                if framed.epoch == self.epoch() {
+                    self.stall(framed, StallCause::Refused, reason, receipt)?;
+                }
+                contradiction(reason)
+            }
         })
     }
 
