@@ -123,7 +123,9 @@ fn was_verified(cause: &ValidationError) -> bool {
 /// Whether this breaks a MUST of RFC 9420 that every member can check, by what all of them have.
 ///
 /// A closed list. What a member cannot check for the others stays out of it: whether a path secret
-/// opens there, and what depends on that (the confirmation tag, the keys of the path).
+/// opens there, and what depends on that (the confirmation tag, the keys of the path). So does what
+/// OpenMLS is stricter in than the RFC: it looks for keys that come twice in the tree before the
+/// commit, with the leaves that an Update replaces, and in the init keys, which need not differ.
 fn everybody_refuses(cause: &StageCommitError) -> bool {
     use ApplyUpdatePathError as Path;
     use ProposalValidationError as Proposal;
@@ -140,11 +142,7 @@ fn everybody_refuses(cause: &StageCommitError) -> bool {
         // Sections 7.3, 12.1 and 12.2.
         StageCommitError::ProposalValidationError(cause) => matches!(
             cause,
-            Proposal::DuplicateSignatureKey
-                | Proposal::DuplicateEncryptionKey
-                | Proposal::DuplicateInitKey
-                | Proposal::InitEncryptionKeyCollision
-                | Proposal::DuplicateMemberRemoval
+            Proposal::DuplicateMemberRemoval
                 | Proposal::UnknownMemberRemoval
                 | Proposal::UpdateFromNonMember
                 | Proposal::CommitterIncludedOwnUpdate
