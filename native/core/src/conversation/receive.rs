@@ -169,6 +169,11 @@ impl Conversation<'_> {
                 Some(origin) => known_before(origin),
                 None => What::Unreadable(why),
             }),
+            // Its key is gone, which is not to say that it was received.
+            Verdict::Received(What::Ignored(Ignored::Duplicate)) if self.origin(&framed.message_id)?.is_none() => {
+                let reason = "The key of this message is used up by another one: it was damaged, or its sender has used the key twice.";
+                Verdict::Refused(Code::MessageInvalid, reason)
+            }
             Verdict::Own(generation) => self.judge_own(framed, generation)?,
             verdict => verdict,
         })
