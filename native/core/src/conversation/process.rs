@@ -7,6 +7,7 @@ use openmls::prelude::{
 use openmls_traits::OpenMlsProvider;
 
 use crate::conversation::Conversation;
+use crate::conversation::external_join::{EXTERNAL_JOIN, allows};
 use crate::conversation::framed::Framed;
 use crate::conversation::known::Fate;
 use crate::conversation::received::{Receipt, What};
@@ -25,7 +26,7 @@ impl Conversation<'_> {
         let savepoint = self.provider.rows().savepoint();
         let verdict = match self.process_by_openmls(framed)? {
             Ok(processed) => self.apply(framed, processed, receipt)?,
-            Err(cause) => verdict(framed, cause),
+            Err(cause) => verdict(framed, cause, allows(self.group.extensions().unknown(EXTERNAL_JOIN))),
         };
         // An attempt that wrote nothing left the group as it was; any other is taken back with everything it touched.
         let kept = matches!(
@@ -39,6 +40,10 @@ impl Conversation<'_> {
         match verdict {
             Verdict::SetAside(proposal, reason) => {
                 self.set_aside(&proposal)?;
+                Ok(Verdict::Refused(Code::MessageInvalid, reason))
+            }
+            Verdict::LeftOut(reason) => {
+                self.note_left_out();
                 Ok(Verdict::Refused(Code::MessageInvalid, reason))
             }
             verdict => Ok(verdict),

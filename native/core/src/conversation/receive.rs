@@ -188,8 +188,15 @@ impl Conversation<'_> {
             epoch if epoch < self.epoch() => Verdict::Received(What::Ignored(Ignored::StaleHandshake)),
             _ => self.process(framed, receipt)?,
         };
-        if let Verdict::Stalls(why, reason) = verdict {
-            self.stall(framed, why, reason, receipt)?;
+        match verdict {
+            Verdict::Stalls(why, reason) => self.stall(framed, why, reason, receipt)?,
+            // It goes on waiting: what it names may be something else, that comes yet.
+            Verdict::Wait(WaitingFor::Proposal) if self.has_left_out()? => {
+                let reason =
+                    "The commit of a member names a proposal that was refused here; others may have applied it.";
+                self.stall(framed, StallCause::Refused, reason, receipt)?;
+            }
+            _ => {}
         }
         Ok(match verdict {
             Verdict::Own(_) => not_sent(),

@@ -13,6 +13,9 @@ use crate::error::Result;
 use crate::keystore::Entity;
 use crate::limits::{MAX_SET_ASIDE, MAX_SET_ASIDE_BY_ONE, MAX_SET_ASIDE_BYTES};
 
+/// The key of the row that says that something was left out. Keys of proposals are longer.
+const LEFT_OUT: &[u8] = &[];
+
 impl Conversation<'_> {
     /// Keeps a refused proposal for the rest of the epoch. Each member has room for some; so have all
     /// clients outside together.
@@ -26,6 +29,7 @@ impl Conversation<'_> {
         let before = self.provider.rows().keys(Entity::SetAside, &self.scope)?;
         let of_author = before.iter().filter(|key| key.starts_with(&author)).count();
         if before.len() >= MAX_SET_ASIDE || of_author >= MAX_SET_ASIDE_BY_ONE || value.len() > MAX_SET_ASIDE_BYTES {
+            self.note_left_out();
             return Ok(());
         }
         let key = [&author[..], proposal.proposal_reference_ref().as_slice()].concat();
@@ -33,10 +37,28 @@ impl Conversation<'_> {
         Ok(())
     }
 
+    /// Notes that a refused proposal of this epoch was not kept. A commit that names one that is not here may name that one,
+    /// and would wait for it for ever.
+    pub(crate) fn note_left_out(&self) {
+        self.provider
+            .rows()
+            .put(Entity::SetAside, &self.scope, LEFT_OUT, Vec::new());
+    }
+
+    /// Whether a refused proposal of this epoch was not kept.
+    pub(crate) fn has_left_out(&self) -> Result<bool> {
+        Ok(self
+            .provider
+            .rows()
+            .get(Entity::SetAside, &self.scope, LEFT_OUT)?
+            .is_some())
+    }
+
     /// Hands the refused proposals to OpenMLS, for a commit that may name them; the caller takes that
     /// back. False where there are none.
     pub(crate) fn take_up_what_was_set_aside(&mut self) -> Result<bool> {
-        let rows = self.provider.rows().list(Entity::SetAside, &self.scope)?;
+        let mut rows = self.provider.rows().list(Entity::SetAside, &self.scope)?;
+        rows.retain(|(key, _)| key.as_slice() != LEFT_OUT);
         for (_, value) in &rows {
             let proposal: QueuedProposal = decode(value)?;
             self.group.store_pending_proposal(self.provider.storage(), proposal)?;

@@ -25,6 +25,8 @@ pub(crate) enum Verdict {
     Stalls(StallCause, &'static str),
     /// A proposal that is not kept for a commit of this client. A commit of another may name it.
     SetAside(Box<QueuedProposal>, &'static str),
+    /// A proposal of a member that OpenMLS does not take. A commit may name it all the same.
+    LeftOut(&'static str),
     /// The message claims to come from this client, at this generation of its ratchet.
     Own(u32),
     /// It cannot be decrypted any more. It is lost, unless it is known what became of it.
@@ -42,15 +44,15 @@ impl Verdict {
             Verdict::Stalls(_, reason) => Ok(What::Rejected(Code::MessageInvalid, reason)),
             Verdict::OutOfReach(why) => Ok(What::Unreadable(why)),
             Verdict::Failed(error) => Err(error),
-            Verdict::SetAside(..) => Err(Error::internal("a proposal was not set aside")),
+            Verdict::SetAside(..) | Verdict::LeftOut(_) => Err(Error::internal("a proposal was not set aside")),
             Verdict::Own(_) => Err(Error::internal("an own message was not looked up")),
             Verdict::Wait(_) => Err(Error::internal("a message that has to wait was not kept")),
         }
     }
 }
 
-/// What a refusal by OpenMLS means.
-pub(crate) fn verdict(framed: &Framed, cause: ProcessMessageError<Error>) -> Verdict {
+/// What a refusal by OpenMLS means. `open` is whether the conversation lets clients join from outside.
+pub(crate) fn verdict(framed: &Framed, cause: ProcessMessageError<Error>, open: bool) -> Verdict {
     let invalid = |reason| Verdict::Refused(Code::MessageInvalid, reason);
     match cause {
         ProcessMessageError::StorageError(error) => Verdict::Failed(error),
@@ -69,6 +71,15 @@ pub(crate) fn verdict(framed: &Framed, cause: ProcessMessageError<Error>) -> Ver
                 )
             }
         }
+        // A client that may join can make a commit whose secret opens for some members only.
+        ProcessMessageError::InvalidCommit(StageCommitError::UpdatePathError(cause))
+            if open && opens_for_some(&cause) =>
+        {
+            Verdict::Stalls(
+                StallCause::Refused,
+                "The commit of a client that joins from outside cannot be opened here; others may have applied it.",
+            )
+        }
         ProcessMessageError::InvalidCommit(_) => invalid("The commit is not valid."),
         ProcessMessageError::ValidationError(cause) if is_of_a_member(framed) && was_verified(&cause) => {
             Verdict::Stalls(
@@ -76,12 +87,33 @@ pub(crate) fn verdict(framed: &Framed, cause: ProcessMessageError<Error>) -> Ver
                 "The commit of a member has contents that are not valid here; others may have applied it.",
             )
         }
+        ProcessMessageError::ValidationError(cause) if is_a_members_proposal(framed) && was_verified(&cause) => {
+            Verdict::LeftOut("The proposal of a member has contents that are not valid.")
+        }
         ProcessMessageError::GroupStateError(MlsGroupStateError::UseAfterEviction) => {
             Verdict::Received(What::Unreadable(Unreadable::Removed))
         }
         ProcessMessageError::ValidationError(ValidationError::UnableToDecrypt(
             MessageDecryptionError::SecretTreeError(cause),
         )) => match cause {
+            // Only members can name a generation, and only they see to it that a commit is out of reach of some of them.
+            SecretTreeError::SecretReuseError
+            | SecretTreeError::TooDistantInThePast
+            | SecretTreeError::TooDistantInTheFuture
+                if is_of_a_member(framed) =>
+            {
+                Verdict::Stalls(
+                    StallCause::Refused,
+                    "The key of a member's commit is gone here or out of reach; others may have applied it.",
+                )
+            }
+            SecretTreeError::SecretReuseError
+            | SecretTreeError::TooDistantInThePast
+            | SecretTreeError::TooDistantInTheFuture
+                if is_a_members_proposal(framed) =>
+            {
+                Verdict::LeftOut("The key of a member's proposal is gone here or out of reach.")
+            }
             SecretTreeError::SecretReuseError => Verdict::Received(What::Ignored(Ignored::Duplicate)),
             SecretTreeError::TooDistantInThePast => Verdict::OutOfReach(Unreadable::OutsideWindow),
             SecretTreeError::TooDistantInTheFuture => Verdict::Received(What::Unreadable(Unreadable::OutsideWindow)),
@@ -104,6 +136,17 @@ pub(crate) fn verdict(framed: &Framed, cause: ProcessMessageError<Error>) -> Ver
 /// stranger can make one that is invalid.
 fn is_of_a_member(framed: &Framed) -> bool {
     framed.content == ContentType::Commit && !framed.message.is_external()
+}
+
+/// The same for a proposal.
+fn is_a_members_proposal(framed: &Framed) -> bool {
+    framed.content == ContentType::Proposal && !framed.message.is_external()
+}
+
+/// Whether this may be found by some members only, since each opens another part of the path.
+fn opens_for_some(cause: &ApplyUpdatePathError) -> bool {
+    use ApplyUpdatePathError::{MissingCiphertext, PathMismatch, UnableToDecrypt};
+    matches!(cause, UnableToDecrypt | PathMismatch | MissingCiphertext)
 }
 
 /// Whether OpenMLS finds this only after it has verified the signature of the message: the contents
