@@ -26,6 +26,10 @@ export interface NetworkFaults {
   readonly repeated: number;
   /** A copy with one bit changed comes before the genuine message. */
   readonly tampered: number;
+  /** With what waits for a client comes an old Welcome of that client, which it may have used long ago. */
+  readonly welcomeReplayed: number;
+  /** Who asks for the GroupInfo of a conversation gets that of an epoch that is over. */
+  readonly groupInfoReplayed: number;
 }
 
 /** What else can happen in a simulation. */
@@ -36,6 +40,10 @@ export interface Faults extends NetworkFaults {
   readonly thrown: number;
   /** The caller of a commit aborts its signal after a while. */
   readonly givenUp: number;
+  /** A client's own clock is wrong from the beginning, by up to three days, and jumps now and then. */
+  readonly clockWrong: number;
+  /** Before an action somebody goes away, for longer than a key package is good. */
+  readonly absent: number;
 }
 
 /** A network that is bad enough to meet every case within a few dozen steps, and good enough to get on. */
@@ -53,9 +61,13 @@ export const usualFaults: Faults = {
   reordered: 0.25,
   repeated: 0.1,
   tampered: 0.08,
+  welcomeReplayed: 0.05,
+  groupInfoReplayed: 0.1,
   crash: 0.2,
   thrown: 0.35,
   givenUp: 0.1,
+  clockWrong: 0.3,
+  absent: 0.01,
 };
 
 /** Everything arrives at once, in order, and is answered by the rules. */
@@ -73,7 +85,11 @@ export const noFaults: Faults = {
   reordered: 0,
   repeated: 0,
   tampered: 0,
+  welcomeReplayed: 0,
+  groupInfoReplayed: 0,
   crash: 0,
   thrown: 0,
   givenUp: 0,
+  clockWrong: 0,
+  absent: 0,
 };

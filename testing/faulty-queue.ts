@@ -1,4 +1,5 @@
 import type { DeliveryService, PullOptions, QueueEntry } from "../delivery-service/index.js";
+import { framingOf } from "../delivery-service/framing.js";
 import type { Id } from "../lib/index.js";
 import type { FaultyNetwork } from "./network.js";
 
@@ -7,6 +8,9 @@ import type { FaultyNetwork } from "./network.js";
  * reason of its own, and that is not what is to be tested.
  */
 const WINDOW = 5;
+
+/** How a history tells of it. */
+export const OLD_WELCOME = "an old Welcome comes again";
 
 /** What waits for one client, held back, repeated, mixed up and tampered with; but all of it comes until it is acknowledged. */
 export class FaultyQueue {
@@ -18,6 +22,8 @@ export class FaultyQueue {
   /** Acknowledged out of order: the service takes acknowledgements only from the front. */
   readonly #acknowledged = new Set<number>();
   #recent: QueueEntry[] = [];
+  /** All that were ever handed out. */
+  readonly #welcomes: QueueEntry[] = [];
 
   constructor(service: DeliveryService, clientId: Id, network: FaultyNetwork) {
     this.#service = service;
@@ -55,11 +61,20 @@ export class FaultyQueue {
     }
     const known = this.#recent;
     this.#recent = [...known, ...handed].slice(-2 * WINDOW);
-    return handed.flatMap((entry) => [
+    const old = this.#oldWelcomes();
+    this.#welcomes.push(...handed.filter(({ bytes }) => framingOf(bytes).kind === "welcome"));
+    const present = handed.flatMap((entry) => [
       ...(this.#happens("tampered", "a copy was tampered with") ? [this.#tampered(entry)] : []),
       entry,
       ...(this.#happens("repeated", "something comes again") ? [random.pick([...known, entry])] : []),
     ]);
+    return [...present, ...old];
+  }
+
+  /** At most one, of all that came before. */
+  #oldWelcomes(): QueueEntry[] {
+    const replays = this.#welcomes.length > 0 && this.#happens("welcomeReplayed", OLD_WELCOME);
+    return replays ? [this.#network.random.pick(this.#welcomes)] : [];
   }
 
   /** Acknowledging it acknowledges nothing. */
@@ -71,7 +86,7 @@ export class FaultyQueue {
     return { cursor: 0, conversationId, bytes: copy };
   }
 
-  #happens(fault: "held" | "reordered" | "repeated" | "tampered", words: string): boolean {
+  #happens(fault: "held" | "reordered" | "repeated" | "tampered" | "welcomeReplayed", words: string): boolean {
     return this.#network.happens(fault, this.#clientId, words);
   }
 }

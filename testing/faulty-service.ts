@@ -8,13 +8,16 @@ import type {
   SentMessage,
   StoredGroupInfo,
 } from "../delivery-service/index.js";
-import { messageIdOf } from "../delivery-service/framing.js";
+import { framingOf, messageIdOf } from "../delivery-service/framing.js";
 import type { CipherSuite, CommitBundle, Id, KeyPackage, MlsTransportResponse } from "../lib/index.js";
 import { FaultyQueue } from "./faulty-queue.js";
 import type { FaultyNetwork } from "./network.js";
 
 /** How often a queue that is waited for is looked at, in simulated milliseconds. */
 const LOOK_AGAIN = 500;
+
+/** How a history tells of it. */
+export const OLD_GROUP_INFO = "the GroupInfo of an epoch that is over is handed out";
 
 /** A delivery service at the far end of a faulty network: every call is a request, and answers to commits and queues suffer. */
 export class FaultyDeliveryService implements DeliveryService {
@@ -24,6 +27,8 @@ export class FaultyDeliveryService implements DeliveryService {
   /** Commits that were answered `abort` here: never to be accepted, however late a copy of them arrives. */
   readonly #aborted = new Set<Id>();
   readonly #accepted = new Set<Id>();
+  /** The GroupInfo of each epoch that an accepted commit has begun, by conversation. */
+  readonly #groupInfos = new Map<Id, StoredGroupInfo[]>();
 
   /** Made by `FaultyNetwork.over`. */
   constructor(service: DeliveryService, network: FaultyNetwork) {
@@ -66,7 +71,7 @@ export class FaultyDeliveryService implements DeliveryService {
   }
 
   groupInfo(clientId: Id, conversationId: Id): Promise<StoredGroupInfo> {
-    const carryOut = () => this.#service.groupInfo(clientId, conversationId);
+    const carryOut = () => this.#groupInfo(clientId, conversationId);
     return this.#network.request(clientId, "a question for the GroupInfo", carryOut);
   }
 
@@ -108,12 +113,30 @@ export class FaultyDeliveryService implements DeliveryService {
       return refused;
     }
     const answer = await this.#service.sendCommit(clientId, bundle, claim);
-    if (answer.status === "success") this.#accepted.add(commitId);
+    if (answer.status === "success" && !this.#accepted.has(commitId)) {
+      this.#accepted.add(commitId);
+      this.#keepGroupInfo(bundle.groupInfo);
+    }
     if (network.happens("garbage", clientId, "the answer to a commit is nonsense"))
       return network.random.pick(NONSENSE);
     if (answer.status !== "success") return answer;
     const late = network.happens("retryAfterAccepting", clientId, "a commit is accepted and told to retry");
     return late ? { status: "retry", afterMs: network.random.below(2_000) } : answer;
+  }
+
+  /** The newest one, or one that is over. */
+  async #groupInfo(clientId: Id, conversationId: Id): Promise<StoredGroupInfo> {
+    const network = this.#network;
+    const newest = await this.#service.groupInfo(clientId, conversationId);
+    const old = (this.#groupInfos.get(conversationId) ?? []).filter(({ epoch }) => epoch < newest.epoch);
+    const replays = old.length > 0 && network.happens("groupInfoReplayed", clientId, OLD_GROUP_INFO);
+    return replays ? network.random.pick(old) : newest;
+  }
+
+  #keepGroupInfo(groupInfo: Uint8Array): void {
+    const { conversationId = "", epoch = 0n } = framingOf(groupInfo);
+    const kept = this.#groupInfos.get(conversationId) ?? [];
+    this.#groupInfos.set(conversationId, [...kept, { epoch, groupInfo }]);
   }
 
   #queueOf(clientId: Id): FaultyQueue {

@@ -11,4 +11,5 @@ export { SimulatedClock } from "./clock.js";
 export { type Faults, type NetworkFaults, noFaults, usualFaults } from "./faults.js";
 export { FaultyNetwork, type NetworkOptions } from "./network.js";
 export { SeededRandom } from "./random.js";
+export type { Guest, GuestFactory, GuestWorld } from "./simulation/guest.js";
 export { simulate, type SimulationOptions, SimulationResult } from "./simulate.js";

@@ -4,8 +4,10 @@ import { join } from "node:path";
 import { DeliveryError } from "../delivery-service/errors.js";
 import { type DeliveryService, EmbeddedDeliveryService } from "../delivery-service/index.js";
 import { type Faults, usualFaults } from "./faults.js";
-import { type Action, actions, creates, expectedEnding } from "./simulation/actions.js";
+import { Absences } from "./simulation/absence.js";
+import { type Action, actions, creates, expectedEnding, type Named, publishes } from "./simulation/actions.js";
 import { end } from "./simulation/ending.js";
+import { GUEST_NAMES, type GuestFactory, Host } from "./simulation/guest.js";
 import { Person } from "./simulation/person.js";
 import { judge } from "./simulation/verdict.js";
 import { World } from "./simulation/world.js";
@@ -20,6 +22,11 @@ export interface SimulationOptions {
   readonly steps?: number;
   /** What goes wrong how often; `usualFaults` for what is not given. */
   readonly faults?: Partial<Faults>;
+  /**
+   * Makes those who take part with an implementation of their own, at most 3; nobody if not given. The
+   * people invite them like each other.
+   */
+  readonly guests?: readonly GuestFactory[];
   /** Makes the delivery service: by default the embedded one, in memory, which needs better-sqlite3. It is closed in the end. */
   readonly service?: () => DeliveryService | Promise<DeliveryService>;
   /** Where the keystore files of clients that crash are kept for the time of the run; the system's folder for temporary files if not given. */
@@ -79,21 +86,25 @@ const LONGEST_PAUSE = 500;
  * what was said, once. Broken promises are in the result; the call rejects only when the simulation itself cannot run.
  */
 export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
-  const { seed, clients = CLIENTS, steps = STEPS, faults } = options;
+  const { seed, clients = CLIENTS, steps = STEPS, faults, guests: factories = [] } = options;
   if (!Number.isInteger(clients) || clients < 2 || clients > NAMES.length) {
     throw new RangeError(`clients must be a whole number from 2 to ${NAMES.length}.`);
   }
   if (!Number.isInteger(steps) || steps < 0) throw new RangeError("steps must be a whole number, 0 or more.");
+  if (factories.length > GUEST_NAMES.length) throw new RangeError(`guests must be at most ${GUEST_NAMES.length}.`);
   const service = await (options.service ?? (() => EmbeddedDeliveryService.inMemory()))();
   const folder = await mkdtemp(join(options.folder ?? tmpdir(), "conclave-simulation-"));
   const world = new World(seed, { ...usualFaults, ...faults }, service);
+  const guests: Host[] = [];
   const chance = world.random.stream("people");
   const people = NAMES.slice(0, clients).map(
     (name, place) => new Person(name, world, chance.chance(1 / 2) || place === 0 ? folder : undefined),
   );
   try {
-    for (const person of people) await arrives(person, service);
-    await act(world, people, steps);
+    for (const person of people) await arrives(person, world);
+    for (const [place, factory] of factories.entries())
+      guests.push(await Host.of(world, GUEST_NAMES[place] ?? "", factory));
+    await act(world, people, guests, steps);
     await end(world, people);
     await judge(world, people);
     return new SimulationResult(options, world.history);
@@ -106,28 +117,51 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
 
 const NAMES = ["alice", "bob", "carol", "dave", "eve", "frank", "grace", "heidi", "ivan", "judy", "mallory", "niaj"];
 
-/** Enough key packages for the whole run: what a network does to their publication is for another test. */
+/** Enough key packages for most runs: what a network does to their publication is for another test. */
 const KEY_PACKAGES = 12;
 
-async function arrives(person: Person, service: DeliveryService): Promise<void> {
+/** With some people few are published, so that the last resort is handed out, again and again. */
+async function arrives(person: Person, { directly, random }: World): Promise<void> {
+  const count = random.stream(`${person.name}/key packages`).chance(FEW) ? 1 : KEY_PACKAGES;
   await person.comes();
-  const keyPackages = (await person.session?.generateKeyPackages(person.credential, { count: KEY_PACKAGES })) ?? [];
-  await service.publishKeyPackages(person.name, keyPackages);
+  const { session, credential } = person;
+  const keyPackages = (await session?.generateKeyPackages(credential, { count })) ?? [];
+  const lastResort = (await session?.generateKeyPackages(credential, { count: 1, lastResort: true })) ?? [];
+  await directly.publishKeyPackages(person.name, [...keyPackages, ...lastResort]);
 }
 
+const FEW = 0.3;
+
 /** One action after the other is begun, by whoever is there; none waits for the one before. */
-async function act(world: World, people: readonly Person[], steps: number): Promise<void> {
+async function act(world: World, people: readonly Person[], guests: readonly Host[], steps: number): Promise<void> {
   const chance = world.random.stream("actions");
+  const absences = new Absences(world, people);
   for (let step = 0; step < steps; step++) {
-    await world.clock.until(world.clock.sleep(chance.below(LONGEST_PAUSE)));
-    const person = chance.pick(people);
+    await world.clock.until(world.clock.sleep(chance.below(LONGEST_PAUSE) + absences.pause));
+    const renews = await absences.goesOn();
+    if (renews !== undefined) await begin(world, renews, publishes, [], undefined);
+    for (const guest of guests) await guest.goesOn();
+    const person = chance.pick(absences.present);
+    const others = [...people, ...guests].filter((other) => other !== person);
     // Without a conversation there is little to do: now and then somebody tries until there is one.
     const action = world.truth.conversations.size === 0 && step % 4 === 0 ? creates : chosen(chance.next());
-    if (chance.chance(world.faults.crash)) person.crashesAfter(chance.below(10));
-    if (person.session === undefined) await world.clock.during(person.comes());
-    world.goesOn(attempt(person, action, people));
-    await world.clock.rest();
+    const crash = chance.chance(world.faults.crash) ? chance.below(10) : undefined;
+    person.clock.goesOn();
+    await begin(world, person, action, others, crash);
   }
+}
+
+async function begin(
+  world: World,
+  person: Person,
+  action: Action,
+  others: readonly Named[],
+  crash: number | undefined,
+): Promise<void> {
+  if (crash !== undefined) person.crashesAfter(crash);
+  if (person.session === undefined) await world.clock.during(person.comes());
+  world.goesOn(attempt(person, action, others));
+  await world.clock.rest();
 }
 
 function chosen(share: number): Action {
@@ -140,7 +174,7 @@ function chosen(share: number): Action {
 }
 
 /** Carries out one action and tells how it ended; whatever it may not end with is a problem. */
-async function attempt(person: Person, action: Action, people: readonly Person[]): Promise<void> {
+async function attempt(person: Person, action: Action, others: readonly Named[]): Promise<void> {
   const { session, name } = person;
   const { history } = person.world;
   if (session === undefined) return;
@@ -150,10 +184,12 @@ async function attempt(person: Person, action: Action, people: readonly Person[]
     history.tell(name, begun);
   };
   try {
-    const ending = await action.run(person, session, people, says);
+    const ending = await action.run(person, session, others, says);
     if (ending !== undefined) history.tell(name, ending);
   } catch (error) {
-    const ending = DeliveryError.is(error, "UNREACHABLE") ? "no connection" : expectedEnding(error, action);
+    const ending = DeliveryError.is(error, "UNREACHABLE")
+      ? "no connection"
+      : expectedEnding(error, action, person.world);
     if (ending !== undefined) history.tell(name, `${words}: ${ending}`);
     else
       history.problem(name, `${words}: ${error instanceof Error ? String(error) : "threw something that is no error"}`);

@@ -1,7 +1,8 @@
-import { type CommitResult, MlsError, type MlsErrorCode, type Session } from "../../lib/index.js";
+import { type CommitResult, type Id, MlsError, type MlsErrorCode, type Session } from "../../lib/index.js";
 import { cipherSuite, type Person } from "./person.js";
 import { type Plan, transact } from "./transaction.js";
 import { sharedEpochOf } from "./truth.js";
+import type { World } from "./world.js";
 
 /** Something that a person can do. To add one, write it like these and put it into the list at the end. */
 export interface Action {
@@ -11,13 +12,21 @@ export interface Action {
   readonly weight: number;
   /** The errors that are part of its life, beside `SESSION_CLOSED` and a server that cannot be reached. */
   readonly mayEndWith: readonly MlsErrorCode[];
-  /** Says what it does as soon as it has chosen, and answers how it ended; undefined when there was nothing to do. */
+  /**
+   * Says what it does as soon as it has chosen, and answers how it ended; undefined when there was
+   * nothing to do. `others` are all whom this person can invite.
+   */
   run(
     person: Person,
     session: Session,
-    people: readonly Person[],
+    others: readonly Named[],
     says: (words: string) => void,
   ): Promise<string | undefined>;
+}
+
+/** Somebody who can be invited: a person or a guest. */
+export interface Named {
+  readonly name: Id;
 }
 
 /** How any commit can end on a bad day. */
@@ -40,7 +49,7 @@ const says: Action = {
   name: "says",
   weight: 7,
   mayEndWith: ["COMMIT_OUTCOME_UNKNOWN", "CONVERSATION_INACTIVE", "CONVERSATION_NOT_FOUND", "PENDING_PROPOSALS"],
-  async run(person, session, _people, says) {
+  async run(person, session, _others, says) {
     const id = await person.somewhere(session);
     if (id === undefined) return undefined;
     says(`says something in ${id}`);
@@ -71,10 +80,10 @@ export const creates: Action = {
   name: "creates",
   weight: 1,
   mayEndWith: COMMIT_ENDINGS,
-  async run(person, session, people, says) {
+  async run(person, session, everybody, says) {
     const { random, name, credential } = person;
     const id = `${name}-${random.below(1_000_000)}`;
-    const others = random.shuffled(people.filter((other) => other !== person)).slice(0, random.below(people.length));
+    const others = random.shuffled(everybody).slice(0, random.below(everybody.length + 1));
     says(`creates ${id} with ${others.map((other) => other.name).join(", ") || "nobody"}`);
     const members = [];
     for (const other of others) {
@@ -91,12 +100,12 @@ const adds: Action = {
   name: "adds",
   weight: 4,
   mayEndWith: [...COMMIT_ENDINGS, "ALREADY_MEMBER"],
-  async run(person, session, people, says) {
+  async run(person, session, others, says) {
     const id = await person.somewhere(session);
     if (id === undefined) return undefined;
     const conversation = session.conversation(id);
     const present = new Set((await conversation.members()).map((member) => member.clientId));
-    const strangers = people.filter(({ name }) => !present.has(name));
+    const strangers = others.filter(({ name }) => !present.has(name));
     if (strangers.length === 0) return undefined;
     const other = person.random.pick(strangers);
     says(`adds ${other.name} to ${id}`);
@@ -110,7 +119,7 @@ const removes: Action = {
   name: "removes",
   weight: 1,
   mayEndWith: [...COMMIT_ENDINGS, "NOT_A_MEMBER"],
-  async run(person, session, _people, says) {
+  async run(person, session, _others, says) {
     const id = await person.somewhere(session);
     if (id === undefined) return undefined;
     const conversation = session.conversation(id);
@@ -126,7 +135,7 @@ const updates: Action = {
   name: "updates",
   weight: 3,
   mayEndWith: COMMIT_ENDINGS,
-  async run(person, session, _people, says) {
+  async run(person, session, _others, says) {
     const id = await person.somewhere(session);
     if (id === undefined) return undefined;
     const other = await person.nextCredential(session);
@@ -136,14 +145,22 @@ const updates: Action = {
 };
 
 /** How an external join can end beside that: the GroupInfo cannot be had; the conversation is closed; another key has the name. */
-const JOIN_ENDINGS: readonly MlsErrorCode[] = ["GROUP_INFO_UNAVAILABLE", "EXTERNAL_JOIN_REFUSED", "ALREADY_MEMBER"];
+const JOIN_ENDINGS: readonly MlsErrorCode[] = [
+  "GROUP_INFO_UNAVAILABLE",
+  "EXTERNAL_JOIN_REFUSED",
+  "ALREADY_MEMBER",
+  "ROLLBACK_REFUSED",
+];
+
+/** How it can end where a guest's commit was accepted: stalled, or with a GroupInfo of the guest's. */
+const DOUBTFUL_ENDINGS: readonly MlsErrorCode[] = ["CONVERSATION_STALLED", "MESSAGE_INVALID"];
 
 /** Joins from outside: for the first time, again, or anew though a member, as who is behind does to be healed. */
 const joins: Action = {
   name: "joins from outside",
   weight: 3,
   mayEndWith: [...COMMIT_ENDINGS, ...JOIN_ENDINGS],
-  async run(person, session, _people, says) {
+  async run(person, session, _others, says) {
     const { world, random } = person;
     const withOtherKey = random.chance(0.1);
     if (world.truth.conversations.size === 0) return undefined;
@@ -159,7 +176,7 @@ const commitsPending: Action = {
   name: "commits what is proposed",
   weight: 1,
   mayEndWith: COMMIT_ENDINGS,
-  async run(person, session, _people, says) {
+  async run(person, session, _others, says) {
     const id = await person.somewhere(session);
     if (id === undefined) return undefined;
     says(`commits what is proposed in ${id}`);
@@ -172,7 +189,7 @@ const compares: Action = {
   name: "compares",
   weight: 2,
   mayEndWith: ["CONVERSATION_INACTIVE", "CONVERSATION_NOT_FOUND"],
-  async run(person, session, _people, says) {
+  async run(person, session, _others, says) {
     const id = await person.somewhere(session);
     if (id === undefined) return undefined;
     says(`compares secrets in ${id}`);
@@ -183,7 +200,7 @@ const compares: Action = {
 };
 
 /** Publishes key packages while others use those of before. */
-const publishes: Action = {
+export const publishes: Action = {
   name: "publishes",
   weight: 0.5,
   mayEndWith: [],
@@ -198,7 +215,7 @@ const wipes: Action = {
   name: "wipes",
   weight: 0.3,
   mayEndWith: ["CONVERSATION_NOT_FOUND", "CONVERSATION_INACTIVE"],
-  async run(person, session, _people, says) {
+  async run(person, session, _others, says) {
     const id = await person.somewhere(session);
     if (id === undefined) return undefined;
     says(`wipes ${id}`);
@@ -211,7 +228,7 @@ const settles: Action = {
   name: "settles",
   weight: 1,
   mayEndWith: ["ABORTED", "DELIVER_FAILED"],
-  async run(_person, session, _people, says) {
+  async run(_person, session, _others, says) {
     const open = await session.unsettledCommits();
     if (open.length === 0) return undefined;
     says(`settles ${open.length}`);
@@ -223,7 +240,7 @@ const transacts: Action = {
   name: "transacts",
   weight: 2,
   mayEndWith: [...COMMIT_ENDINGS, ...JOIN_ENDINGS, "PENDING_PROPOSALS"],
-  async run(person, session, _people, says) {
+  async run(person, session, _others, says) {
     if (person.transacting) return undefined;
     person.transacting = true;
     const { random, world } = person;
@@ -256,7 +273,7 @@ export const actions: readonly Action[] = [
   transacts,
 ];
 
-async function keyPackageOf(person: Person, other: Person): Promise<Uint8Array | undefined> {
+async function keyPackageOf(person: Person, other: Named): Promise<Uint8Array | undefined> {
   return (await person.asks(() => person.world.service.claimKeyPackage(other.name, cipherSuite)))?.bytes;
 }
 
@@ -265,6 +282,13 @@ function told({ outcome, epoch, attempts }: CommitResult): string {
 }
 
 /** How an action ended that threw; undefined when it must not end so. */
-export function expectedEnding(error: unknown, { mayEndWith }: Action): string | undefined {
-  return MlsError.is(error, "SESSION_CLOSED", ...mayEndWith) ? error.code : undefined;
+export function expectedEnding(error: unknown, { mayEndWith }: Action, world: World): string | undefined {
+  if (MlsError.is(error, "SESSION_CLOSED", ...mayEndWith)) return error.code;
+  if (MlsError.is(error, "KEY_PACKAGE_INVALID") && (world.keyPackagesAge || world.truth.guests.size > 0)) {
+    world.history.count("key packages refused");
+    return error.code;
+  }
+  const { conversationId = "" } = MlsError.is(error) ? error.context : {};
+  const inDoubt = world.truth.isInDoubt(conversationId) && MlsError.is(error, ...DOUBTFUL_ENDINGS);
+  return inDoubt ? error.code : undefined;
 }

@@ -21,14 +21,15 @@ export async function end(world: World, people: readonly Person[]): Promise<void
   }
   for (const person of people) if (person.session === undefined) await world.clock.during(person.comes());
   await catchUp(world, people);
+  await heal(world, people);
   for (const conversation of world.truth.conversations.values()) {
-    const [first, ...others] = reachable(conversation, people);
+    const [first, ...others] = await notBehind(conversation, reachable(conversation, people));
     if (first === undefined) continue;
     await succeeds(first, `could not commit in ${conversation.id}`, async (session) => {
       await session.conversation(conversation.id).updateKeys();
     });
     await catchUp(world, others);
-    for (const person of [first, ...others]) {
+    for (const person of await notBehind(conversation, [first, ...others])) {
       await succeeds(person, `could not say good-bye in ${conversation.id}`, async (session) => {
         await person.seals(session, conversation.id);
         await person.posts();
@@ -38,14 +39,59 @@ export async function end(world: World, people: readonly Person[]): Promise<void
   await catchUp(world, people);
 }
 
-/** Those who are in it and have not wiped it since, nor the commit by which they came. */
+/** Whoever is behind joins anew, where that is allowed: what an application does, too. */
+async function heal(world: World, people: readonly Person[]): Promise<void> {
+  for (const conversation of world.truth.conversations.values()) {
+    if (!conversation.open) continue;
+    const present = reachable(conversation, people);
+    const well = new Set(await notBehind(conversation, present));
+    for (const person of present.filter((one) => !well.has(one))) {
+      const { session, credential } = person;
+      if (session === undefined) continue;
+      try {
+        await world.clock.until(session.joinByExternalCommit(conversation.id, { credential }));
+        world.history.count("members healed");
+        world.history.tell(person.name, `is healed in ${conversation.id}`);
+      } catch (error) {
+        const why = MlsError.is(error) ? error.code : String(error);
+        world.history.tell(person.name, `could not be healed in ${conversation.id}: ${why}`);
+      }
+    }
+  }
+  await catchUp(world, people);
+}
+
+async function notBehind(conversation: AcceptedConversation, people: readonly Person[]): Promise<Person[]> {
+  const found = [];
+  for (const person of people) if (!(await isBehind(conversation, person))) found.push(person);
+  return found;
+}
+
+/**
+ * Whether somebody cannot go on by itself, and says so: a commit of a guest was not applied, or
+ * messages wait for what has followed from it. Only where a guest's commit was accepted: elsewhere
+ * nobody may be behind.
+ */
+export async function isBehind(conversation: AcceptedConversation, { session }: Person): Promise<boolean> {
+  if (conversation.ofGuests.size === 0 || session === undefined) return false;
+  try {
+    const { stalled, waiting } = await session.conversation(conversation.id).state();
+    return stalled !== undefined || waiting > 0;
+  } catch (error) {
+    if (MlsError.is(error, "CONVERSATION_NOT_FOUND")) return false;
+    throw error;
+  }
+}
+
+/** Those who are in it, could join it, and have not wiped it since, nor the commit by which they came. */
 export function reachable(conversation: AcceptedConversation, people: readonly Person[]): Person[] {
   return people.filter((person) => {
     const stay = conversation.stay(person.name);
     if (stay === undefined) return false;
     const left = person.left.get(conversation.id);
     const givenUp = stay.joinedBy !== undefined && person.givenUp.has(stay.joinedBy);
-    return !givenUp && (left === undefined || stay.since > left);
+    const missed = person.missed.get(conversation.id) === stay.since;
+    return !missed && !givenUp && (left === undefined || stay.since > left);
   });
 }
 
@@ -55,7 +101,7 @@ async function catchUp(world: World, people: readonly Person[]): Promise<void> {
     let left = 0;
     for (const person of people) {
       await succeeds(person, "could not catch up", async (session) => {
-        left += (await session.settle()).length;
+        left += await settles(world, person, session);
         await person.posts();
         left += await readsAll(person, session);
       });
@@ -63,6 +109,16 @@ async function catchUp(world: World, people: readonly Person[]): Promise<void> {
     if (left === 0) return;
   }
   world.history.problem("everyone", `had something left to do after ${ROUNDS} rounds`);
+}
+
+/** Answers how many commits are open that should not be: those of whom is behind have to be. */
+async function settles(world: World, person: Person, session: Session): Promise<number> {
+  let left = 0;
+  for (const { conversationId } of await session.settle()) {
+    const conversation = world.truth.conversations.get(conversationId);
+    if (conversation === undefined || !(await isBehind(conversation, person))) left += 1;
+  }
+  return left;
 }
 
 /** Reads the queue to its end, or to what cannot be taken yet. Answers how much was there. */

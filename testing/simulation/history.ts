@@ -13,6 +13,11 @@ export class History {
     this.#start = clock.now();
   }
 
+  /** The simulated time, in milliseconds. */
+  now(): number {
+    return this.#clock.now();
+  }
+
   /** Somebody did something, or something went wrong on the way. */
   tell(who: string, what: string): void {
     const seconds = ((this.#clock.now() - this.#start) / 1000).toFixed(3).padStart(8);

@@ -25,6 +25,8 @@ export class Notes {
    * back to a session that was opened later, it may not know that they are its own, and says `rejected`.
    */
   readonly unstored = new Set<Id>();
+  /** Conversations that were wiped: the session knows nothing of what was read and sent before. */
+  readonly wiped = new Set<Id>();
   /** Messages that the session keeps until they can be read. */
   readonly #waiting = new Set<Id>();
   readonly #name: Id;
@@ -42,7 +44,8 @@ export class Notes {
       if (one.type === "waiting") this.#waiting.add(one.messageId);
       else this.#waiting.delete(one.messageId);
       if (one.type === "message") this.#reads(one);
-      else if (one.type === "unreadable") this.lost.set(one.messageId, one.why);
+      else if (one.type === "unreadable") this.#loses(one);
+      else if (one.type === "commit") this.#world.truth.notesApplied(this.#name, one.messageId);
       else if (one.type === "rejected" && this.#isGenuine(one.messageId)) {
         this.#world.history.problem(this.#name, `rejected a genuine message: ${one.code}, ${one.reason}`);
       }
@@ -59,6 +62,18 @@ export class Notes {
     for (const id of [messageId, ...this.#waiting]) this.mayBeLost.add(id);
   }
 
+  /** What was read and stays read, or was sent, is not lost, whenever it comes again. */
+  #loses({ messageId, conversationId, why }: Received & { type: "unreadable" }): void {
+    this.lost.set(messageId, why);
+    if (this.wiped.has(conversationId)) return;
+    const reading = this.read.get(messageId);
+    const sent = this.sealed.get(messageId);
+    if (reading?.setbacks === this.#setbacks)
+      this.#world.history.problem(this.#name, `was told that it lost ${reading.text}, which it has read: ${why}`);
+    if (sent !== undefined && !this.unstored.has(messageId))
+      this.#world.history.problem(this.#name, `was told that it lost ${sent}, which it has sent: ${why}`);
+  }
+
   #isGenuine(messageId: Id): boolean {
     return this.#world.truth.isGenuine(messageId) && !this.unstored.has(messageId);
   }
@@ -66,7 +81,9 @@ export class Notes {
   #reads({ messageId, plaintext, aad, sender, epoch }: Received & { type: "message" }): void {
     const before = this.read.get(messageId);
     const text = new TextDecoder().decode(plaintext);
-    if (new TextDecoder().decode(aad) !== besides(text)) {
+    const { truth } = this.#world;
+    truth.notesKey(this.#name, sender.clientId, sender.signatureKey);
+    if (!truth.guests.has(sender.clientId) && new TextDecoder().decode(aad) !== besides(text)) {
       this.#world.history.problem(this.#name, `read ${text} with the additional data of another message`);
     }
     if (before?.setbacks === this.#setbacks) this.#world.history.problem(this.#name, `read twice: ${text}`);

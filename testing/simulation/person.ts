@@ -7,6 +7,7 @@ import { deferred } from "../../lib/deferred.js";
 import {
   type CommitOptions,
   type ConversationChanged,
+  type ConversationStalled,
   Credential,
   type CredentialRef,
   Database,
@@ -21,6 +22,7 @@ import {
 } from "../../lib/index.js";
 import type { SeededRandom } from "../random.js";
 import { besides, Notes } from "./notes.js";
+import { MOST_WRONG, OwnClock } from "./own-clock.js";
 import type { World } from "./world.js";
 
 /** The suite of all simulated clients. */
@@ -28,6 +30,12 @@ export const cipherSuite = "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519";
 
 /** How long a person waits for the server, in simulated milliseconds. */
 const PATIENCE = 8_000;
+
+/**
+ * How long the private keys of a key package are surely there after it was handed out: for the day
+ * that it had to be good for, and the seven days of grace, less what two clocks can be apart.
+ */
+const SURELY_KEPT = 8 * 24 * 60 * 60 * 1000 - 2 * MOST_WRONG;
 
 /** A client: its sessions, one after the other, and what its application does with them. */
 export class Person {
@@ -39,6 +47,12 @@ export class Person {
   readonly delivers: boolean;
   /** What its application keeps. */
   readonly notes: Notes;
+  /** The clock of its machine. */
+  readonly clock: OwnClock;
+  /** Invitations that could not be used any more, since they were read too late: the epoch, by conversation. */
+  readonly missed = new Map<Id, bigint>();
+  /** Conversations that have stalled since a commit was refused, until they are in another epoch. */
+  readonly #stalled = new Map<Id, Id>();
   /** Conversations that were wiped, and the epoch they were in. */
   readonly left = new Map<Id, bigint>();
   /** External commits, by their hash, that were on their way or open when their conversation was wiped, and went with it. */
@@ -66,6 +80,7 @@ export class Person {
     this.#jitter = world.random.stream(`${name}/jitter`);
     this.delivers = this.random.chance(0.7);
     this.notes = new Notes(name, world);
+    this.clock = new OwnClock(world, name);
     if (folder !== undefined) this.#file = { path: join(folder, `${name}.db`), key: DatabaseKey.generate() };
   }
 
@@ -108,6 +123,7 @@ export class Person {
     const session = await Session.open(database, withClock(options, this.#clock()));
     this.#credential ??= await session.addCredential(Credential.basic(name, { cipherSuite }));
     session.on("conversationChanged", (change) => this.#hears(change));
+    session.on("conversationStalled", (stalled) => this.#stalls(stalled));
     this.session = session;
   }
 
@@ -116,6 +132,7 @@ export class Person {
     const { session } = this;
     this.session = undefined;
     this.#callsUntilCrash = undefined;
+    this.#stalled.clear(); // What ends it may have gone untold.
     if (session === undefined) return;
     this.noted = undefined;
     this.world.history.count("crashes");
@@ -146,17 +163,27 @@ export class Person {
     try {
       const joined = await operations.joinByWelcome(entry.bytes);
       this.world.history.tell(this.name, `joined ${joined.conversation.id}`);
+      this.missed.delete(joined.conversation.id);
       return { done: true, received: joined.received };
     } catch (error) {
       const tampered = entry.cursor === 0;
       // Its key package is used up, or a join from outside has overtaken it, or it leads back.
       const useless = ["WELCOME_WITHOUT_KEY_PACKAGE", "WELCOME_OVERTAKEN", "ROLLBACK_REFUSED"] as const;
+      if (MlsError.is(error, "ROLLBACK_REFUSED")) this.world.history.count("rollbacks refused");
+      if (MlsError.is(error, "WELCOME_WITHOUT_KEY_PACKAGE")) this.#misses(entry.conversationId);
       if (MlsError.is(error, ...useless)) return { done: true, received };
       if (MlsError.is(error, "WELCOME_INVALID", "MESSAGE_INVALID") && tampered) return { done: true, received };
       // The commit that removed this client before it was invited again has not come yet.
       if (MlsError.is(error, "CONVERSATION_EXISTS")) return { done: false, received };
       throw error;
     }
+  }
+
+  /** Perhaps it came too late: its private keys are gone, when months have passed. */
+  #misses(conversationId: Id): void {
+    const stay = this.world.truth.conversations.get(conversationId)?.stay(this.name);
+    if (stay === undefined || this.world.clock.now() - stay.at < SURELY_KEPT) return;
+    this.missed.set(conversationId, stay.since);
   }
 
   /** By `receive`; now and then by `decrypt`, which makes errors of what `receive` reports, so that it is asked after all. */
@@ -175,7 +202,10 @@ export class Person {
   async seals(operations: Operations, conversationId: Id): Promise<Id> {
     const text = `${this.name}'s no. ${this.notes.sealed.size + 1}`;
     const [plaintext, aad] = [new TextEncoder().encode(text), new TextEncoder().encode(besides(text))];
+    const refused = this.#stalled.get(conversationId);
     const message = await operations.conversation(conversationId).encrypt(plaintext, { aad });
+    if (refused !== undefined && this.#stalled.get(conversationId) === refused)
+      this.world.history.problem(this.name, `could say something in ${conversationId}, where others may have gone on`);
     const messageId = messageIdOf(message);
     this.notes.sealed.set(messageId, text);
     this.#outbox.push(message);
@@ -218,7 +248,8 @@ export class Person {
       const wrongly =
         (MlsError.is(error, "EXTERNAL_JOIN_REFUSED") && truth.conversations.get(id)?.open === true) ||
         (MlsError.is(error, "ALREADY_MEMBER") && this.#otherCredential === undefined);
-      if (wrongly) history.problem(this.name, `could not join ${id}: ${error.code}`);
+      if (MlsError.is(error, "ROLLBACK_REFUSED")) history.count("rollbacks refused");
+      if (wrongly && !truth.isInDoubt(id)) history.problem(this.name, `could not join ${id}: ${error.code}`);
       throw error;
     }
   }
@@ -227,9 +258,11 @@ export class Person {
   async wipes(session: Session, id: Id): Promise<void> {
     const conversation = session.conversation(id);
     this.left.set(id, await conversation.epoch());
+    this.notes.wiped.add(id);
     const join = this.#joins.get(id);
     if (join !== undefined) this.givenUp.add(join);
     await conversation.wipe();
+    this.#stalled.delete(id);
   }
 
   /** How long this person waits for a commit: sometimes not to the end. */
@@ -279,7 +312,7 @@ export class Person {
   #clock(): Clock {
     const { clock } = this.world;
     return {
-      now: () => clock.now(),
+      now: () => this.clock.now(),
       after: (ms, callback) => clock.after(ms, callback),
       random: () => this.#jitter.next(),
       through: (native) => clock.through(native, () => this.#countCall()),
@@ -311,5 +344,24 @@ export class Person {
       this.world.history.problem(this.name, `was told of epoch ${epoch} of ${conversationId} after ${before}`);
     }
     this.#epochs.set(conversationId, epoch);
+    this.#stalled.delete(conversationId);
+  }
+
+  /** The newest epoch of this conversation that this person was told of. */
+  newestEpoch(conversationId: Id): bigint | undefined {
+    return this.#epochs.get(conversationId);
+  }
+
+  /** A commit was not applied. It is a guest's: people make none that the others do not take. */
+  #stalls({ conversationId, messageId, why, epoch }: ConversationStalled): void {
+    const { history, truth } = this.world;
+    history.count("stalls");
+    history.tell(this.name, `is stalled in epoch ${epoch} of ${conversationId}: ${why}`);
+    const conversation = truth.conversations.get(conversationId);
+    if (conversation !== undefined) conversation.hasStalled = true;
+    if (conversation?.ofGuests.has(messageId) !== true)
+      history.problem(this.name, `is stalled in ${conversationId} by a commit that no guest has made`);
+    if (why === "refused") this.#stalled.set(conversationId, messageId);
+    else truth.notesInvalid(this.name, messageId);
   }
 }

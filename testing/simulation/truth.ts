@@ -6,14 +6,54 @@ import type { History } from "./history.js";
 /** What the delivery service has accepted, whatever the clients were told: the clients must come to the same in the end. */
 export class Truth {
   readonly conversations = new Map<Id, AcceptedConversation>();
+  /** Clients of another make: what they send proves nothing. */
+  readonly guests = new Set<Id>();
+  readonly #accepted = new Set<Id>();
   readonly #genuine = new Set<Id>();
+  /** When a key package was handed out last, by its ref. */
+  readonly #handedOut = new Map<Id, number>();
+  readonly #owners = new Map<string, Id>();
+  /** Who applied a commit, and who said that no client can: one of each, by the hash of the commit. */
+  readonly #applied = new Map<Id, Id>();
+  readonly #called = new Map<Id, Id>();
   readonly #history: History;
 
   constructor(history: History) {
     this.#history = history;
   }
 
-  /** Whether these bytes, by their hash, were accepted as they are. */
+  /** Somebody has read what was signed with this key: it is nobody else's. */
+  notesKey(reader: Id, owner: Id, signatureKey: Uint8Array): void {
+    const key = Buffer.from(signatureKey).toString("hex");
+    const before = this.#owners.get(key) ?? owner;
+    this.#owners.set(key, before);
+    if (before !== owner) this.#history.problem(reader, `was shown a key of ${before} as one of ${owner}`);
+  }
+
+  /** Somebody applied this commit. */
+  notesApplied(client: Id, commitId: Id): void {
+    this.#applied.set(commitId, client);
+    this.#comparesFates(commitId);
+  }
+
+  /** Somebody says that no client applies this commit. */
+  notesInvalid(client: Id, commitId: Id): void {
+    this.#called.set(commitId, client);
+    this.#comparesFates(commitId);
+  }
+
+  /** Whether a guest's commit was accepted there, so that the people may have parted from the server. */
+  isInDoubt(conversationId: Id): boolean {
+    return (this.conversations.get(conversationId)?.ofGuests.size ?? 0) > 0;
+  }
+
+  #comparesFates(commitId: Id): void {
+    const [applied, called] = [this.#applied.get(commitId), this.#called.get(commitId)];
+    if (applied === undefined || called === undefined) return;
+    this.#history.problem(called, `calls a commit invalid for everybody, which ${applied} has applied`);
+  }
+
+  /** Whether these bytes, by their hash, were accepted as they are, and come from no guest. */
   isGenuine(messageId: Id): boolean {
     return this.#genuine.has(messageId);
   }
@@ -22,7 +62,18 @@ export class Truth {
   witnessing(service: DeliveryService): DeliveryService {
     return {
       publishKeyPackages: (...request) => service.publishKeyPackages(...request),
-      claimKeyPackage: (...request) => service.claimKeyPackage(...request),
+      claimKeyPackage: async (...request) => {
+        // The server's clock is right. The service behind this may go by the machine's.
+        for (;;) {
+          const keyPackage = await service.claimKeyPackage(...request);
+          if (keyPackage === undefined) return undefined;
+          if (keyPackage.notAfter.getTime() > this.#history.now()) {
+            this.#handedOut.set(keyPackage.ref, this.#history.now());
+            return keyPackage;
+          }
+          if (keyPackage.lastResort) return undefined;
+        }
+      },
       countKeyPackages: (...request) => service.countKeyPackages(...request),
       fetch: (...request) => service.fetch(...request),
       groupInfo: (...request) => service.groupInfo(...request),
@@ -45,8 +96,7 @@ export class Truth {
 
   #noteCommit(by: Id, { commit, groupInfo }: CommitBundle, { welcomeTo, removed }: MembershipClaim): void {
     const messageId = messageIdOf(commit);
-    if (this.#genuine.has(messageId)) return;
-    this.#genuine.add(messageId);
+    if (!this.#isNew(by, messageId)) return;
     const { conversationId = "", epoch = 0n, external } = framingOf(commit);
     let conversation = this.conversations.get(conversationId);
     if (conversation === undefined) {
@@ -58,24 +108,36 @@ export class Truth {
       );
       this.conversations.set(conversationId, conversation);
     }
-    this.#history.count("commits accepted");
-    if (external) this.#history.count(removed.includes(by) ? "members joined anew" : "members joined from outside");
+    const ofGuest = this.guests.has(by);
+    if (ofGuest) conversation.ofGuests.add(messageId);
+    this.#history.count(ofGuest ? "commits of guests accepted" : "commits accepted");
+    if (external && !ofGuest)
+      this.#history.count(removed.includes(by) ? "members joined anew" : "members joined from outside");
     if (external && !conversation.open)
       this.#history.problem("server", `let ${by} into ${conversationId}, which is closed`);
     if (conversation.epoch !== epoch) {
       this.#history.problem("server", `accepted a second commit of epoch ${epoch} of ${conversationId}`);
       return;
     }
-    const invited = welcomeTo.map(({ clientId }) => clientId);
+    const invited = welcomeTo.map(({ clientId, keyPackageRef }) => ({
+      client: clientId,
+      at: this.#handedOut.get(keyPackageRef) ?? this.#history.now(),
+    }));
     conversation.advance({ invited, removed, ...(external && { joined: { client: by, commitId: messageId } }) });
+  }
+
+  #isNew(by: Id, messageId: Id): boolean {
+    if (this.#accepted.has(messageId)) return false;
+    this.#accepted.add(messageId);
+    if (!this.guests.has(by)) this.#genuine.add(messageId);
+    return true;
   }
 
   #noteMessage(by: Id, message: Uint8Array): void {
     const messageId = messageIdOf(message);
     const { conversationId = "", epoch = 0n } = framingOf(message);
-    if (this.#genuine.has(messageId)) return;
-    this.#genuine.add(messageId);
-    this.#history.count("messages accepted");
+    if (!this.#isNew(by, messageId)) return;
+    this.#history.count(this.guests.has(by) ? "messages of guests accepted" : "messages accepted");
     this.conversations.get(conversationId)?.messages.push({ messageId, by, epoch });
   }
 }
@@ -88,6 +150,10 @@ export class AcceptedConversation {
   /** The epoch that the last accepted commit began. */
   epoch = 0n;
   readonly messages: AcceptedMessage[] = [];
+  /** The commits of guests that were accepted, by their hashes. The people may have refused them. */
+  readonly ofGuests = new Set<Id>();
+  /** Whether somebody did not apply one of them. */
+  hasStalled = false;
   readonly #stays = new Map<Id, Stay[]>();
 
   /** What those who were asked in an epoch had, and who was the first of them. */
@@ -98,7 +164,7 @@ export class AcceptedConversation {
     this.id = id;
     this.open = open;
     this.#history = history;
-    this.#stays.set(founder, [{ since: 0n, until: undefined, joinedBy: undefined }]);
+    this.#stays.set(founder, [{ since: 0n, at: history.now(), until: undefined, joinedBy: undefined }]);
   }
 
   /** Notes a commit of the present epoch. Who joins anew is removed by the same commit, and stays from the next epoch on. */
@@ -108,8 +174,8 @@ export class AcceptedConversation {
       const present = this.stay(client);
       if (present !== undefined) present.until = this.epoch;
     }
-    for (const client of invited) this.#begins(client, undefined);
-    if (joined !== undefined) this.#begins(joined.client, joined.commitId);
+    for (const { client, at } of invited) this.#begins(client, { at, joinedBy: undefined });
+    if (joined !== undefined) this.#begins(joined.client, { at: this.#history.now(), joinedBy: joined.commitId });
   }
 
   /** Whoever is in an epoch has the same secrets there, and nobody is in one that was not accepted. */
@@ -138,15 +204,16 @@ export class AcceptedConversation {
     return this.#stays.get(client)?.find(({ until }) => until === undefined);
   }
 
-  #begins(client: Id, joinedBy: Id | undefined): void {
+  #begins(client: Id, { at, joinedBy }: Pick<Stay, "at" | "joinedBy">): void {
     const stays = this.#stays.get(client) ?? [];
-    this.#stays.set(client, [...stays, { since: this.epoch, until: undefined, joinedBy }]);
+    this.#stays.set(client, [...stays, { since: this.epoch, at, until: undefined, joinedBy }]);
   }
 }
 
 /** What a commit did to those in a conversation. */
 interface AcceptedChange {
-  readonly invited: readonly Id[];
+  /** And when the key package for it was handed out. */
+  readonly invited: readonly { readonly client: Id; readonly at: number }[];
   readonly removed: readonly Id[];
   /** Who made it from outside, and the hash of it. */
   readonly joined?: { readonly client: Id; readonly commitId: Id };
@@ -155,6 +222,8 @@ interface AcceptedChange {
 /** The time that a client was in a conversation without a break. */
 interface Stay {
   readonly since: bigint;
+  /** When it began, or the key package for it was handed out, in simulated milliseconds. */
+  readonly at: number;
   /** The first epoch it was not in any more. */
   until: bigint | undefined;
   /** The external commit that it came by; undefined when it was invited. */

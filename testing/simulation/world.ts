@@ -1,6 +1,8 @@
 import type { DeliveryService } from "../../delivery-service/index.js";
 import { SimulatedClock } from "../clock.js";
 import { type Faults, noFaults } from "../faults.js";
+import { OLD_WELCOME } from "../faulty-queue.js";
+import { OLD_GROUP_INFO } from "../faulty-service.js";
 import { FaultyNetwork } from "../network.js";
 import { SeededRandom } from "../random.js";
 import { History } from "./history.js";
@@ -17,6 +19,10 @@ export class World {
   readonly #network: FaultyNetwork;
   readonly #ongoing = new Set<Promise<void>>();
   faults: Faults;
+  /** The same without the network, for guests. */
+  readonly directly: DeliveryService;
+  /** Whether a key package can be too old, or too young, for who was given it: clocks are wrong, or months pass. */
+  keyPackagesAge = false;
 
   constructor(seed: string | number, faults: Faults, service: DeliveryService) {
     this.random = new SeededRandom(seed);
@@ -25,10 +31,13 @@ export class World {
     this.faults = faults;
     const onFault = (clientId: string, fault: string): void => {
       this.history.count("faults");
+      if (fault === OLD_WELCOME) this.history.count("Welcomes replayed");
+      if (fault === OLD_GROUP_INFO) this.history.count("GroupInfos replayed");
       this.history.tell(clientId, `~ ${fault}`);
     };
     this.#network = new FaultyNetwork({ clock: this.clock, random: this.random.stream("network"), faults, onFault });
-    this.service = this.#network.over(this.truth.witnessing(service));
+    this.directly = this.truth.witnessing(service);
+    this.service = this.#network.over(this.directly);
   }
 
   /** Keeps an action in mind until it has ended. */
