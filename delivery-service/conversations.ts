@@ -1,7 +1,7 @@
 import type { Id } from "../lib/index.js";
 import type { Database } from "./database.js";
 import { messageIdOf } from "./framing.js";
-import { LARGEST_ANSWER } from "./queues.js";
+import { LARGEST_ANSWER } from "./limits.js";
 import type { LogEntry } from "./service.js";
 
 /** What the service keeps of a conversation: its epoch, the GroupInfo that describes it, and the log with its one order. */

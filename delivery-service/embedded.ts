@@ -80,8 +80,13 @@ export class EmbeddedDeliveryService implements DeliveryService {
     return this.#run(() => this.#directory.count(request));
   }
 
+  async withdrawKeyPackages(clientId: Id): Promise<void> {
+    const request = checked(requests.withdrawKeyPackages, { clientId });
+    this.#run(() => this.#directory.withdraw(request));
+  }
+
   async sendCommit(clientId: Id, bundle: CommitBundle, claim: MembershipClaim): Promise<MlsTransportResponse> {
-    const request = checked(requests.sendCommit, { clientId, bundle, ...claim });
+    const request = checked(requests.sendCommit, { clientId, bundle }, claim);
     request.signal?.throwIfAborted();
     return this.#run(() => this.#commits.accept(request));
   }
@@ -92,7 +97,7 @@ export class EmbeddedDeliveryService implements DeliveryService {
   }
 
   async fetch(clientId: Id, conversationId: Id, options: FetchOptions): Promise<LogEntry[]> {
-    const request = checked(requests.fetch, { clientId, conversationId, ...options });
+    const request = checked(requests.fetch, { clientId, conversationId }, options);
     request.signal?.throwIfAborted();
     return this.#run(() => this.#messages.fetch(request));
   }
@@ -103,7 +108,7 @@ export class EmbeddedDeliveryService implements DeliveryService {
   }
 
   async pull(clientId: Id, options?: PullOptions): Promise<QueueEntry[]> {
-    const request = checked(requests.pull, { clientId, ...options });
+    const request = checked(requests.pull, { clientId }, options);
     request.signal?.throwIfAborted();
     const end = performance.now() + request.waitMs;
     for (;;) {

@@ -1,7 +1,7 @@
 import { Agent, request as httpRequest } from "node:http";
 import { z } from "zod";
 import { DeliveryError, deliveryErrorCodes, type DeliveryErrorCode } from "./errors.js";
-import { answers, checked, requests, type Method } from "./requests.js";
+import { answers, checked, LARGEST_REPLY, requests, type Method } from "./requests.js";
 import type { DeliveryService } from "./service.js";
 import { decode, encode } from "./wire.js";
 
@@ -13,10 +13,11 @@ export function deliveryServiceAt(url: string): DeliveryService {
   const agent = new Agent({ keepAlive: true });
   let closed = false;
 
-  async function call<M extends Method>(method: M, args: object): Promise<Answer<M>> {
+  async function call<M extends Method>(method: M, args: object, more?: object): Promise<Answer<M>> {
     const { signal, ...body }: { signal?: AbortSignal | undefined } = checked<z.ZodType<object>>(
       requests[method],
       args,
+      more,
     );
     signal?.throwIfAborted();
     refuseWhenClosed();
@@ -34,13 +35,18 @@ export function deliveryServiceAt(url: string): DeliveryService {
     }
   }
 
-  function post(method: Method, body: string, signal: AbortSignal | undefined): Promise<string> {
+  function post(method: Method, body: string, signal: AbortSignal | undefined): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       const request = httpRequest(`${url}/${method}`, { method: "POST", agent, ...(signal && { signal }) });
       request.once("response", (response) => {
         const chunks: Buffer[] = [];
-        response.on("data", (chunk: Buffer) => chunks.push(chunk));
-        response.once("end", () => resolve(Buffer.concat(chunks).toString()));
+        let size = 0;
+        response.on("data", (chunk: Buffer) => {
+          size += chunk.length;
+          if (size <= LARGEST_REPLY) chunks.push(chunk);
+          else request.destroy(new Error(`The answer is larger than ${LARGEST_REPLY} bytes.`));
+        });
+        response.once("end", () => resolve(Buffer.concat(chunks)));
         response.once("error", reject);
       });
       request.on("error", reject).end(body);
@@ -60,11 +66,12 @@ export function deliveryServiceAt(url: string): DeliveryService {
     publishKeyPackages: (clientId, keyPackages) => call("publishKeyPackages", { clientId, keyPackages }),
     claimKeyPackage: (ofClientId, cipherSuite) => call("claimKeyPackage", { ofClientId, cipherSuite }),
     countKeyPackages: (clientId, cipherSuite) => call("countKeyPackages", { clientId, cipherSuite }),
-    sendCommit: (clientId, bundle, claim) => call("sendCommit", { clientId, bundle, ...claim }),
+    withdrawKeyPackages: (clientId) => call("withdrawKeyPackages", { clientId }),
+    sendCommit: (clientId, bundle, claim) => call("sendCommit", { clientId, bundle }, claim),
     sendMessage: (clientId, message) => call("sendMessage", { clientId, message }),
-    fetch: (clientId, conversationId, options) => call("fetch", { clientId, conversationId, ...options }),
+    fetch: (clientId, conversationId, options) => call("fetch", { clientId, conversationId }, options),
     groupInfo: (clientId, conversationId) => call("groupInfo", { clientId, conversationId }),
-    pull: (clientId, options) => call("pull", { clientId, ...options }),
+    pull: (clientId, options) => call("pull", { clientId }, options),
     acknowledge: (clientId, cursor) => call("acknowledge", { clientId, cursor }),
     close,
     [Symbol.asyncDispose]: close,

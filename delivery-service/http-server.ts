@@ -3,12 +3,9 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import type { z } from "zod";
 import { DeliveryError, type DeliveryErrorCode } from "./errors.js";
-import { checked, requests, type Method } from "./requests.js";
+import { checked, largestBodies, requests, type Method } from "./requests.js";
 import type { DeliveryService } from "./service.js";
-import { decode, encode } from "./wire.js";
-
-/** The largest request, in bytes: a bundle of three messages of the largest size, in base64. */
-const LARGEST_BODY = 64 * 1024 * 1024;
+import { BeyondLimits, decode, encode } from "./wire.js";
 
 /** A service that other processes of this machine can reach. */
 export interface LoopbackServer extends AsyncDisposable {
@@ -52,7 +49,7 @@ async function answer(
   response.once("close", () => gone.abort());
   try {
     const method = methodOf(secret, request);
-    const body = await read(request);
+    const body = await read(request, largestBodies[method]);
     respond(response, 200, { answer: await routes[method](service, body, gone.signal) });
   } catch (error) {
     const known = DeliveryError.is(error)
@@ -71,6 +68,9 @@ const routes: Record<Method, (service: DeliveryService, body: unknown, signal: A
   ),
   countKeyPackages: route(requests.countKeyPackages, (service, { clientId, cipherSuite }) =>
     service.countKeyPackages(clientId, cipherSuite),
+  ),
+  withdrawKeyPackages: route(requests.withdrawKeyPackages, (service, { clientId }) =>
+    service.withdrawKeyPackages(clientId),
   ),
   sendCommit: route(requests.sendCommit, (service, { clientId, bundle, ...claim }) =>
     service.sendCommit(clientId, bundle, claim),
@@ -120,21 +120,25 @@ function methodOf(secret: string, { method, url = "" }: IncomingMessage): Method
   throw new DeliveryError("INVALID_REQUEST", "No such call; use the url of serveOnLoopback with deliveryServiceAt.");
 }
 
-async function read(request: IncomingMessage): Promise<unknown> {
+async function read(request: IncomingMessage, largest: number): Promise<unknown> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     size += chunk.length;
     // Read to the end all the same: a client that is still sending would not see the answer.
-    if (size <= LARGEST_BODY) chunks.push(chunk);
+    if (size <= largest) chunks.push(chunk);
   }
-  if (size > LARGEST_BODY) {
-    throw new DeliveryError("TOO_LARGE", `A request must not be larger than ${LARGEST_BODY} bytes.`);
+  if (size > largest) {
+    throw new DeliveryError("TOO_LARGE", `A request of this kind must not be larger than ${largest} bytes.`);
   }
   try {
-    return decode(Buffer.concat(chunks).toString());
+    return decode(Buffer.concat(chunks));
   } catch (cause) {
-    throw new DeliveryError("INVALID_REQUEST", "The request is not JSON as deliveryServiceAt sends it.", { cause });
+    // What the parser says may quote the request.
+    const how = cause instanceof BeyondLimits ? `: ${cause.message}` : "";
+    throw new DeliveryError("INVALID_REQUEST", `The request is not JSON as deliveryServiceAt sends it${how}.`, {
+      cause,
+    });
   }
 }
 

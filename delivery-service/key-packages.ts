@@ -29,6 +29,10 @@ export function keyPackageDirectory(database: Database) {
     )
     .pluck();
 
+  const withdraw = database.prepare(
+    "UPDATE key_packages SET bytes = NULL WHERE client = @clientId AND bytes IS NOT NULL",
+  );
+
   return {
     publish({ clientId, keyPackages }: Request<"publishKeyPackages">): void {
       for (const keyPackage of keyPackages) {
@@ -67,6 +71,11 @@ export function keyPackageDirectory(database: Database) {
 
     count({ clientId, cipherSuite }: Request<"countKeyPackages">): number {
       return count.get({ clientId, cipherSuite, now: Date.now() }) ?? 0;
+    },
+
+    /** Their refs stay: publishing them once more does not bring them back. */
+    withdraw({ clientId }: Request<"withdrawKeyPackages">): void {
+      withdraw.run({ clientId });
     },
 
     /** Who published it; `undefined` for a key package that reached its user by another way. */

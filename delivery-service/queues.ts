@@ -1,11 +1,9 @@
 import type { Id } from "../lib/index.js";
 import type { Arrivals } from "./arrivals.js";
 import type { Database } from "./database.js";
+import { LARGEST_ANSWER } from "./limits.js";
 import type { Request } from "./requests.js";
 import type { QueueEntry } from "./service.js";
-
-/** One answer carries about this much, and always at least one entry. */
-export const LARGEST_ANSWER = 8 * 1024 * 1024;
 
 /** What waits for each client. An entry is stored once and queued as often as it has readers. */
 export function clientQueues(database: Database, arrivals: Arrivals) {

@@ -3,47 +3,76 @@ import { isUint8Array } from "node:util/types";
 import { z } from "zod";
 import type { CipherSuite } from "../lib/index.js";
 import { DeliveryError } from "./errors.js";
+import {
+  inBase64,
+  LARGEST_ANSWER,
+  LARGEST_KEY_PACKAGE,
+  LARGEST_MESSAGE,
+  LONGEST_ID,
+  MOST_CHANGED,
+  MOST_ENTRIES,
+  MOST_KEY_PACKAGES,
+} from "./limits.js";
 
-/** The largest message, commit, Welcome or GroupInfo, in bytes. A Welcome for 10,000 members takes about 4 MiB. */
-const LARGEST_MESSAGE = 16 * 1024 * 1024;
-/** An identity has at most 4,096 bytes; one that is not text becomes an `Id` of twice that length and two characters. */
-const LONGEST_ID = 2 * 4096 + 2;
-
+/** A limit ends the check: nothing goes over what is too long. */
 const id = z
   .string()
   .min(1, "must not be empty")
-  .max(LONGEST_ID, `must not be longer than ${LONGEST_ID} characters`)
+  .max(LONGEST_ID, { error: `must not be longer than ${LONGEST_ID} characters`, abort: true })
   .refine((text) => !/\p{Surrogate}/u.test(text), "must be well-formed Unicode");
-const bytes = z
-  .custom<Uint8Array>(isUint8Array, "must be a Uint8Array")
-  .refine((value) => value.length > 0, "must not be empty")
-  .refine((value) => value.length <= LARGEST_MESSAGE, `must not be larger than ${LARGEST_MESSAGE} bytes`);
+const bytesUpTo = (most: number) =>
+  z
+    .custom<Uint8Array>(isUint8Array, "must be a Uint8Array")
+    .refine((value) => value.length > 0, "must not be empty")
+    .refine((value) => value.length <= most, `must not be larger than ${most} bytes`);
+const bytes = bytesUpTo(LARGEST_MESSAGE);
+
+/** A list whose length is looked at before anything in it: `new Array(2 ** 32 - 1)` costs nothing. */
+function list<S extends z.ZodType>(of: S, least: number, most: number) {
+  return z
+    .custom<unknown[]>(Array.isArray, "must be an array")
+    .refine((value) => value.length >= least && value.length <= most, `must have ${least} to ${most} entries`)
+    .pipe(z.array(of));
+}
+
+/** An epoch is a uint64 (RFC 9420 section 8.1). */
+const epoch = z
+  .bigint()
+  .min(0n)
+  .max(2n ** 64n - 1n);
 const cipherSuite = z.enum([
   "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519",
   "MLS_128_DHKEMP256_AES128GCM_SHA256_P256",
   "MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519",
 ]) satisfies z.ZodType<CipherSuite>;
-const keyPackage = z.object({ bytes, ref: id, cipherSuite, notAfter: z.date(), lastResort: z.boolean() });
+const keyPackage = z.object({
+  bytes: bytesUpTo(LARGEST_KEY_PACKAGE),
+  ref: id,
+  cipherSuite,
+  notAfter: z.date(),
+  lastResort: z.boolean(),
+});
 const cursor = z.int().min(0);
 const signal = z.instanceof(AbortSignal).optional();
-const limit = z.int().min(1).max(1000).default(100);
+const limit = z.int().min(1).max(MOST_ENTRIES).default(100);
 
 export const requests = {
-  publishKeyPackages: z.strictObject({ clientId: id, keyPackages: z.array(keyPackage).min(1).max(1000) }),
+  publishKeyPackages: z.strictObject({ clientId: id, keyPackages: list(keyPackage, 1, MOST_KEY_PACKAGES) }),
   claimKeyPackage: z.strictObject({ ofClientId: id, cipherSuite }),
   countKeyPackages: z.strictObject({ clientId: id, cipherSuite }),
+  withdrawKeyPackages: z.strictObject({ clientId: id }),
   sendCommit: z.strictObject({
     clientId: id,
     bundle: z.object({ commit: bytes, welcome: bytes.optional(), groupInfo: bytes }),
-    welcomeTo: z.array(z.object({ clientId: id, keyPackageRef: id })),
-    removed: z.array(id),
+    welcomeTo: list(z.object({ clientId: id, keyPackageRef: id }), 0, MOST_CHANGED),
+    removed: list(id, 0, MOST_CHANGED),
     signal,
   }),
   sendMessage: z.strictObject({ clientId: id, message: bytes }),
   fetch: z.strictObject({
     clientId: id,
     conversationId: id,
-    fromEpoch: z.bigint().min(0n),
+    fromEpoch: epoch,
     after: cursor.default(0),
     limit,
     signal,
@@ -59,31 +88,65 @@ export const requests = {
   acknowledge: z.strictObject({ clientId: id, cursor }),
 };
 
+/** Small requests have two ids at most, and each of their characters may be escaped. */
+const SMALL = 128 * 1024;
+
+/** The largest request over loopback by its method, in bytes of the text that carries it. */
+export const largestBodies: Record<keyof typeof requests, number> = {
+  publishKeyPackages: MOST_KEY_PACKAGES * (inBase64(LARGEST_KEY_PACKAGE) + 1024) + SMALL,
+  claimKeyPackage: SMALL,
+  countKeyPackages: SMALL,
+  withdrawKeyPackages: SMALL,
+  // Three messages; and a name for all who are added, with the ref of a key package, and for all who are removed.
+  sendCommit: 3 * inBase64(LARGEST_MESSAGE) + MOST_CHANGED * (2 * LONGEST_ID + 1024) + SMALL,
+  sendMessage: inBase64(LARGEST_MESSAGE) + SMALL,
+  fetch: SMALL,
+  groupInfo: SMALL,
+  pull: SMALL,
+  acknowledge: SMALL,
+};
+
+/** The largest answer over loopback, in bytes of the text that carries it: its messages, and an id for each of them. */
+export const LARGEST_REPLY =
+  inBase64(Math.max(LARGEST_ANSWER, LARGEST_MESSAGE)) + MOST_ENTRIES * (3 * LONGEST_ID + 1024);
+
 /** What comes back over loopback, checked before it is believed. */
 export const answers = {
   publishKeyPackages: z.undefined(),
   claimKeyPackage: keyPackage.optional(),
   countKeyPackages: z.int(),
+  withdrawKeyPackages: z.undefined(),
   sendCommit: z.discriminatedUnion("status", [
     z.object({ status: z.literal("success") }),
     z.object({ status: z.literal("retry"), afterMs: z.number().optional() }),
     z.object({ status: z.literal("abort"), reason: z.string() }),
   ]),
   sendMessage: z.object({ sequence: z.int() }),
-  fetch: z.array(z.object({ sequence: z.int(), bytes })),
-  groupInfo: z.object({ epoch: z.bigint(), groupInfo: bytes }),
-  pull: z.array(z.object({ cursor, conversationId: id, bytes })),
+  fetch: list(z.object({ sequence: z.int(), bytes }), 0, MOST_ENTRIES),
+  groupInfo: z.object({ epoch, groupInfo: bytes }),
+  pull: list(z.object({ cursor, conversationId: id, bytes }), 0, MOST_ENTRIES),
   acknowledge: z.undefined(),
 };
 
 export type Method = keyof typeof requests;
 export type Request<M extends Method> = z.output<(typeof requests)[M]>;
 
-/** The request as its schema has it, with defaults; else `INVALID_REQUEST` naming the first argument that is wrong. */
-export function checked<S extends z.ZodType>(schema: S, request: unknown): z.output<S> {
-  const result = schema.safeParse(request);
+/**
+ * The request as its schema has it, with defaults; else `INVALID_REQUEST` naming the first argument that is wrong. What
+ * comes in an object of the caller's own is `more`, and is read here: its getters may throw.
+ */
+export function checked<S extends z.ZodType>(schema: S, request: unknown, more?: object): z.output<S> {
+  const result = safely(() => schema.safeParse(more === undefined ? request : Object.assign({ ...more }, request)));
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   const where = issue?.path.map(String).join(".") || "request";
   throw new DeliveryError("INVALID_REQUEST", `${where}: ${issue?.message ?? "invalid"}`);
+}
+
+function safely<R>(read: () => R): R {
+  try {
+    return read();
+  } catch (cause) {
+    throw new DeliveryError("INVALID_REQUEST", "request: one of its properties could not be read.", { cause });
+  }
 }

@@ -10,7 +10,7 @@ export const schema = `
     suite       TEXT NOT NULL,
     last_resort INTEGER NOT NULL,
     not_after   INTEGER NOT NULL,                  -- milliseconds since 1970
-    bytes       BLOB                               -- NULL once handed out or replaced
+    bytes       BLOB                               -- NULL once handed out, replaced or withdrawn
   ) STRICT;
   CREATE INDEX claimable ON key_packages (client, suite, last_resort) WHERE bytes IS NOT NULL;
 

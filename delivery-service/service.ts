@@ -26,6 +26,13 @@ export interface DeliveryService extends AsyncDisposable {
   countKeyPackages(clientId: Id, cipherSuite: CipherSuite): Promise<number>;
 
   /**
+   * Hands out no key package any more that this client has published until now, the last resort included, and the same
+   * ones not again: for a device that is lost, or whose keystore is. Idempotent. What it publishes afterwards is new.
+   * Welcomes for key packages that were handed out before still reach the client's queue.
+   */
+  withdrawKeyPackages(clientId: Id): Promise<void>;
+
+  /**
    * Accepts the first commit of each epoch of a conversation, and then, in one step: puts it into the log, keeps its
    * GroupInfo, delivers it to the members and the Welcome to those whom it adds. A commit of epoch 0 founds a conversation
    * that is not known yet. An external commit (RFC 9420 section 12.4.3.2) is accepted from whomever the newest GroupInfo lets

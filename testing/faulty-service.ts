@@ -51,6 +51,10 @@ export class FaultyDeliveryService implements DeliveryService {
     return this.#network.request(clientId, "a count", carryOut);
   }
 
+  withdrawKeyPackages(clientId: Id): Promise<void> {
+    return this.#network.request(clientId, "a withdrawal", () => this.#service.withdrawKeyPackages(clientId));
+  }
+
   sendCommit(
     clientId: Id,
     bundle: CommitBundle,

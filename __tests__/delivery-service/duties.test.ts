@@ -200,6 +200,32 @@ describe.each(ways)("A delivery service %s", (_way, open) => {
     expect(inspectMessage(bytes)).toMatchObject({ kind: "commit", external: true });
     for (const { session } of [alice, bob, dave]) await session.close();
   });
+
+  test("14. hands out no key package that its client has withdrawn", async () => {
+    const [handedOut, kept, fresh] = [keyPackageOf("bob"), keyPackageOf("bob"), keyPackageOf("bob")];
+    const lastResort = keyPackageOf("bob", { lastResort: true });
+    const carols = keyPackageOf("carol");
+    const suite = kept.cipherSuite;
+    await service.publishKeyPackages("bob", [handedOut, kept, lastResort]);
+    await service.publishKeyPackages("carol", [carols]);
+    await service.claimKeyPackage("alice", suite);
+    expect(await service.claimKeyPackage("bob", suite)).toEqual(handedOut);
+
+    await service.withdrawKeyPackages("bob");
+    await service.withdrawKeyPackages("bob");
+    expect(await service.countKeyPackages("bob", suite)).toBe(0);
+    expect(await service.claimKeyPackage("bob", suite)).toBeUndefined();
+    await service.publishKeyPackages("bob", [kept, lastResort]); // A late copy of the publication.
+    expect(await service.claimKeyPackage("bob", suite)).toBeUndefined();
+    expect(await service.claimKeyPackage("carol", suite)).toEqual(carols);
+
+    await service.publishKeyPackages("bob", [fresh]); // From his new device.
+    expect(await service.claimKeyPackage("bob", suite)).toEqual(fresh);
+    const bundle = bundleIn("team", 0n, { welcome: true });
+    const welcomeTo = [{ clientId: "bob", keyPackageRef: handedOut.ref }];
+    await service.sendCommit("alice", bundle, { welcomeTo, removed: [] });
+    expect(await queueOf(service, "bob")).toEqual([hex(bundle.welcome)]);
+  });
 });
 
 describe("docs/server.md", () => {

@@ -68,6 +68,15 @@ describe.each(ways)("Sessions on a delivery service %s", (_way, open) => {
     expect(texts(await catchUp(alice))).toEqual(["hi alice"]);
   });
 
+  test("the largest message that a session encrypts arrives", async () => {
+    const { bob, team } = await threeInATeam();
+    const plaintext = new Uint8Array(16 * 1024 * 1024).fill(7);
+    await service.sendMessage("alice", await team.encrypt(plaintext, { aad: new Uint8Array(64 * 1024) }));
+    const [received] = await catchUp(bob);
+    expect(received).toMatchObject({ type: "message" });
+    expect(received?.type === "message" && Buffer.compare(received.plaintext, plaintext)).toBe(0);
+  });
+
   test("two who commit at the same moment both have their way", async () => {
     const { alice, bob, carol } = await threeInATeam();
     await arrive("dave");

@@ -115,4 +115,5 @@ const neglecting: Record<number, (service: DeliveryService) => Partial<DeliveryS
       return service.sendCommit(client, bundle, claim);
     },
   }),
+  14: () => ({ withdrawKeyPackages: async () => {} }),
 };

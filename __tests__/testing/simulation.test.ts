@@ -102,6 +102,7 @@ describe("a server that breaks a rule is found", () => {
       publishKeyPackages: (...request) => honest.publishKeyPackages(...request),
       claimKeyPackage: (...request) => honest.claimKeyPackage(...request),
       countKeyPackages: (...request) => honest.countKeyPackages(...request),
+      withdrawKeyPackages: (...request) => honest.withdrawKeyPackages(...request),
       sendCommit: (...request) => honest.sendCommit(...request),
       sendMessage: (...request) => honest.sendMessage(...request),
       fetch: (...request) => honest.fetch(...request),

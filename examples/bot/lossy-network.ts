@@ -53,6 +53,7 @@ export class LossyNetwork {
       publishKeyPackages: (id, packages) => over("publish", () => service.publishKeyPackages(id, packages)),
       claimKeyPackage: (id, suite) => over(`claim ${id}`, () => service.claimKeyPackage(id, suite)),
       countKeyPackages: (id, suite) => over("count", () => service.countKeyPackages(id, suite)),
+      withdrawKeyPackages: (id) => over("withdrawal", () => service.withdrawKeyPackages(id)),
       sendCommit: (id, bundle, claim) =>
         over(`commit ${conversationOf(bundle.commit)}`, () => service.sendCommit(id, bundle, claim)),
       sendMessage: (id, message) => over(`message ${conversationOf(message)}`, () => service.sendMessage(id, message)),

@@ -21,6 +21,7 @@ export class Ambush {
       publishKeyPackages: (...args) => behind.publishKeyPackages(...args),
       claimKeyPackage: (...args) => behind.claimKeyPackage(...args),
       countKeyPackages: (...args) => behind.countKeyPackages(...args),
+      withdrawKeyPackages: (...args) => behind.withdrawKeyPackages(...args),
       sendCommit: (...args) => behind.sendCommit(...args),
       sendMessage: (clientId, message) => this.#sendMessage(clientId, message),
       fetch: (...args) => behind.fetch(...args),

@@ -190,3 +190,15 @@ test("13. lets join from outside whom the conversation lets join", async () => {
   expect(await dave.reads()).toEqual(["welcome"]);
   expect(await agree(alice, dave)).toBe(true);
 });
+
+test("14. hands out no key package that its client has withdrawn", async () => {
+  const lost = await comes("dave");
+  await service.publishKeyPackages("dave", await lost.keyPackages(1, { lastResort: true }));
+  await service.withdrawKeyPackages("dave");
+  expect(await service.countKeyPackages("dave", CIPHER_SUITE)).toBe(0);
+  expect(await service.claimKeyPackage("dave", CIPHER_SUITE)).toBeUndefined();
+
+  const [fresh] = await lost.keyPackages(1);
+  await service.publishKeyPackages("dave", [fresh!]);
+  expect(await service.claimKeyPackage("dave", CIPHER_SUITE)).toEqual(fresh);
+});

@@ -75,6 +75,7 @@ export class Truth {
         }
       },
       countKeyPackages: (...request) => service.countKeyPackages(...request),
+      withdrawKeyPackages: (...request) => service.withdrawKeyPackages(...request),
       fetch: (...request) => service.fetch(...request),
       groupInfo: (...request) => service.groupInfo(...request),
       pull: (...request) => service.pull(...request),

@@ -39,6 +39,7 @@ export class PostOffice {
       publishKeyPackages: (id, keyPackages) => at(id, () => behind.publishKeyPackages(id, keyPackages)),
       claimKeyPackage: (id, suite) => behind.claimKeyPackage(id, suite),
       countKeyPackages: (id, suite) => behind.countKeyPackages(id, suite),
+      withdrawKeyPackages: (id) => behind.withdrawKeyPackages(id),
       sendCommit: (id, bundle, claim) =>
         at(id, async () => {
           const { conversationId, epoch } = inspectMessage(bundle.commit);

@@ -33,6 +33,7 @@ export class Plot {
       publishKeyPackages: (id, keyPackages) => behind.publishKeyPackages(id, keyPackages),
       claimKeyPackage: (id, suite) => behind.claimKeyPackage(id, suite),
       countKeyPackages: (id, suite) => behind.countKeyPackages(id, suite),
+      withdrawKeyPackages: (id) => behind.withdrawKeyPackages(id),
       sendCommit: (id, bundle, claim) =>
         this.#inOrder(() => this.#scene(hash(bundle.commit), () => behind.sendCommit(id, bundle, claim))),
       sendMessage: (id, message) =>
