@@ -1,4 +1,5 @@
 import type { Id } from "../lib/index.js";
+import { onAbort } from "../lib/on-abort.js";
 
 /** Who is waiting for something to arrive in a queue. */
 export class Arrivals {
@@ -19,7 +20,7 @@ export class Arrivals {
     return new Promise<void>((resolve, reject) => {
       const leave = (): void => {
         clearTimeout(timer);
-        signal?.removeEventListener("abort", aborted);
+        stopWaiting();
         waiters.delete(waiter);
         if (waiters.size === 0) this.#waiting.delete(clientId);
       };
@@ -31,10 +32,9 @@ export class Arrivals {
         leave();
         reject(reason);
       };
-      const aborted = (): void => fail(signal?.reason);
       const waiter: Waiter = { wake, fail };
       const timer = setTimeout(wake, ms);
-      signal?.addEventListener("abort", aborted);
+      const stopWaiting = onAbort(signal, () => fail(signal?.reason));
       waiters.add(waiter);
     });
   }

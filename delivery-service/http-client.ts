@@ -1,5 +1,6 @@
 import { Agent, request as httpRequest } from "node:http";
 import { z } from "zod";
+import { onAbort } from "../lib/on-abort.js";
 import { DeliveryError, deliveryErrorCodes, type DeliveryErrorCode } from "./errors.js";
 import { answers, checked, LARGEST_REPLY, requests, type Method } from "./requests.js";
 import type { DeliveryService } from "./service.js";
@@ -37,7 +38,9 @@ export function deliveryServiceAt(url: string): DeliveryService {
 
   function post(method: Method, body: string, signal: AbortSignal | undefined): Promise<Buffer> {
     return new Promise((resolve, reject) => {
-      const request = httpRequest(`${url}/${method}`, { method: "POST", agent, ...(signal && { signal }) });
+      const request = httpRequest(`${url}/${method}`, { method: "POST", agent });
+      const stopWaiting = onAbort(signal, () => request.destroy(new Error("The signal was aborted.")));
+      request.once("close", stopWaiting);
       request.once("response", (response) => {
         const chunks: Buffer[] = [];
         let size = 0;

@@ -4,6 +4,7 @@ import { MlsError } from "./errors.js";
 import type { Id } from "./id.js";
 import type { NativeStagedCommit } from "./native-binding.js";
 import { outside } from "./nesting.js";
+import { onAbort } from "./on-abort.js";
 import { parse, transportResponse } from "./options.js";
 import { type Change, changeOf } from "./records.js";
 import { type SessionState, sessionClosed } from "./state.js";
@@ -152,18 +153,15 @@ async function ask<R>(
  */
 export class Question {
   readonly #state: SessionState;
-  readonly #signal: AbortSignal | undefined;
   readonly #controller = new AbortController();
   readonly #stopped = deferred<never>();
-  readonly #stopListening: () => void;
-  readonly #stopAtCallersWish = (): void => this.#stop(this.#signal?.reason);
+  readonly #stopListening: (() => void)[];
 
   constructor(state: SessionState, signal: AbortSignal | undefined) {
     this.#state = state;
-    this.#signal = signal;
-    this.#stopListening = state.onClose(() => this.#stop(sessionClosed()));
-    if (signal?.aborted === true) this.#stopAtCallersWish();
-    signal?.addEventListener("abort", this.#stopAtCallersWish);
+    const stopAtCallersWish = (): void => this.#stop(signal?.reason);
+    this.#stopListening = [state.onClose(() => this.#stop(sessionClosed())), onAbort(signal, stopAtCallersWish)];
+    if (signal?.aborted === true) stopAtCallersWish();
   }
 
   /**
@@ -186,8 +184,7 @@ export class Question {
 
   /** Nothing more is asked. */
   end(): void {
-    this.#stopListening();
-    this.#signal?.removeEventListener("abort", this.#stopAtCallersWish);
+    for (const stop of this.#stopListening) stop();
   }
 
   #stop(reason: unknown): void {

@@ -1,5 +1,6 @@
 import { deferred } from "./deferred.js";
 import { MlsError } from "./errors.js";
+import { onAbort } from "./on-abort.js";
 
 /** Gives back what was taken; calling it again does nothing. */
 export type Release = () => void;
@@ -43,12 +44,11 @@ export class Turn {
     const granted = deferred<Release>();
     const waiting: Waiting = { alone: true, start: () => granted.resolve(this.#take()), refuse: granted.reject };
     this.#waiting.push(waiting);
-    const leave = (): void => this.#leave(waiting);
-    signal?.addEventListener("abort", leave);
+    const stopWaiting = onAbort(signal, () => this.#leave(waiting));
     try {
       return await granted.promise;
     } finally {
-      signal?.removeEventListener("abort", leave);
+      stopWaiting();
     }
   }
 

@@ -1,4 +1,5 @@
 import { deferred } from "./deferred.js";
+import { onAbort } from "./on-abort.js";
 import type { SessionState } from "./state.js";
 
 /** Something that happens again and again, and that many can wait for. */
@@ -36,14 +37,14 @@ export async function wait(
   const stop = (): void => ended.resolve("stopped");
   const stopTimer = state.settings.clock.after(ms, () => ended.resolve("time"));
   const stopListening = state.onClose(stop);
-  signal?.addEventListener("abort", stop);
+  const stopWaiting = onAbort(signal, stop);
   const happened = events.map((event) => event.then((): WaitEnd => "event"));
   try {
     return await Promise.race([ended.promise, ...happened]);
   } finally {
     stopTimer();
     stopListening();
-    signal?.removeEventListener("abort", stop);
+    stopWaiting();
   }
 }
 
