@@ -1,3 +1,5 @@
+import { hasBrand } from "../lib/errors.js";
+
 /** Why a delivery service did not answer: a closed list of words to act on. `docs/server.md` says what each means. */
 export type DeliveryErrorCode =
   | "INVALID_REQUEST"
@@ -50,7 +52,7 @@ export class DeliveryError extends Error {
 
   /** Also true for an error of another copy of the package (CommonJS next to ESM). With codes: only for one of them. */
   static is(error: unknown, ...codes: DeliveryErrorCode[]): error is DeliveryError {
-    if (typeof error !== "object" || error === null || !(brand in error)) return false;
+    if (!hasBrand(error, brand)) return false;
     return codes.length === 0 || codes.some((code) => "code" in error && error.code === code);
   }
 }

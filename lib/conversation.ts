@@ -2,6 +2,7 @@ import { type Bytes, copyBytes } from "./bytes.js";
 import { commit, type CommitOptions, type CommitResult, type Plan } from "./commit.js";
 import { MlsError } from "./errors.js";
 import { type Id, type IdLike, type Name, nameOf } from "./id.js";
+import { copyList } from "./lists.js";
 import { type ConversationState, conversationStateOf } from "./conversation-state.js";
 import type { NativeIntent, NativeInvitee, NativeLeafName } from "./native-binding.js";
 import {
@@ -161,7 +162,7 @@ export class Conversation implements MlsConversation {
   }
 
   async removeMembers(leaves: readonly LeafLike[], options: CommitOptions = {}): Promise<CommitResult> {
-    const names = listOf(leaves, "leaves").map((leaf, place) => leafNameOf(leaf, `leaves.${place}`));
+    const names = copyList(leaves, "leaves", leafNameOf, LIST);
     return this.#commit({ kind: "remove", leaves: names }, options);
   }
 
@@ -227,15 +228,15 @@ export class Conversation implements MlsConversation {
 
 /** Copies key packages and the clients that they must belong to. */
 export function copyInvitees(invitees: unknown, name: string): NativeInvitee[] {
-  return listOf(invitees, name).map((one, place) => {
-    const path = `${name}.${place}`;
+  const copy = (one: unknown, path: string): NativeInvitee => {
     if (ArrayBuffer.isView(one)) return { keyPackage: copyBytes(one, path) };
     const { keyPackage, clientId } = parse(invitee, one, path);
     return {
       keyPackage: copyBytes(keyPackage, `${path}.keyPackage`),
       clientId: nameOf(clientId, `${path}.clientId`).bytes,
     };
-  });
+  };
+  return copyList(invitees, name, copy, LIST);
 }
 
 function leafNameOf(leaf: unknown, name: string): NativeLeafName {
@@ -250,9 +251,4 @@ function leafNameOf(leaf: unknown, name: string): NativeLeafName {
   };
 }
 
-const LONGEST_LIST = 10_000;
-
-function listOf(value: unknown, name: string): unknown[] {
-  if (Array.isArray(value) && value.length > 0 && value.length <= LONGEST_LIST) return [...(value as unknown[])];
-  throw new MlsError("INVALID_ARGUMENT", `${name} must be an array with 1 to ${LONGEST_LIST} entries.`);
-}
+const LIST = { min: 1, max: 10_000 };

@@ -305,6 +305,15 @@ export interface IntendedMember {
 
 const brand = Symbol.for("conclave-mls.MlsError");
 
+/** Whether this is an object that bears the symbol; never throws, also not for a proxy that was revoked. */
+export function hasBrand(value: unknown, symbol: symbol): value is object {
+  try {
+    return typeof value === "object" && value !== null && symbol in value;
+  } catch {
+    return false;
+  }
+}
+
 /**
  * The only error that this package makes. `code` says what happened in a word that a program can act on, the message says it
  * to people together with what to do, and `cause` keeps what was underneath.
@@ -341,7 +350,7 @@ export class MlsError extends Error {
     readonly code: C;
   };
   static is(error: unknown, ...codes: MlsErrorCode[]): boolean {
-    if (typeof error !== "object" || error === null || !(brand in error)) return false;
+    if (!hasBrand(error, brand)) return false;
     return codes.length === 0 || codes.includes((error as unknown as MlsError).code);
   }
 

@@ -1,6 +1,7 @@
 import { type Bytes, copyBytes } from "./bytes.js";
 import { MlsError } from "./errors.js";
 import type { Id } from "./id.js";
+import { isList } from "./lists.js";
 import { outside } from "./nesting.js";
 import type { SessionState } from "./state.js";
 import { Question, transportOf } from "./transport.js";
@@ -96,8 +97,8 @@ async function* chunks(
 
 /** The messages of an array, or of an async iterable. */
 async function* messagesOf(answer: unknown, question: Question): AsyncGenerator<unknown, void, undefined> {
-  if (Array.isArray(answer)) {
-    yield* answer as unknown[];
+  if (isList(answer)) {
+    for (let place = 0; place < answer.length; place++) yield answer[place];
     return;
   }
   if (!isAsyncIterable(answer)) {

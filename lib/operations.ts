@@ -5,13 +5,14 @@ import { Conversation, copyInvitees, type Invitee, type MlsConversation } from "
 import type { Credential } from "./credential.js";
 import { joinByExternalCommit } from "./external-join.js";
 import { type Id, type IdLike, type Name, nameOf } from "./id.js";
+import { copyList } from "./lists.js";
 import {
   createOptions,
   credentialRef,
   credentialShape,
   joinOptions,
   keyPackageOptions,
-  keyPackageRefs,
+  keyPackageRef,
   listOptions,
   parse,
   shortText,
@@ -200,7 +201,7 @@ export class ScopedOperations implements Operations {
   }
 
   async removeKeyPackages(refs: readonly Id[]): Promise<void> {
-    const copy = parse(keyPackageRefs, refs, "refs");
+    const copy = copyList(refs, "refs", (ref, name) => parse(keyPackageRef, ref, name), { max: 4096 });
     await this.#scope.step((native) => native.removeKeyPackages(copy), this.#keyPackagesChanged);
   }
 

@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { type CipherSuite, cipherSuites } from "./cipher-suite.js";
 import { MlsError } from "./errors.js";
+import { unreadable } from "./lists.js";
 import type { Deliver } from "./transaction.js";
 import type { MlsTransport } from "./transport.js";
 
@@ -9,28 +10,60 @@ import type { MlsTransport } from "./transport.js";
  * value itself is never in the message: it may be a key that went to the wrong place.
  */
 export function parse<S extends z.ZodType>(schema: S, value: unknown, name: string): z.output<S> {
-  const result = safely(name, () => schema.safeParse(value, JITLESS));
+  const result = safely(schema, value, name);
   if (result.success) return result.data;
-  const issue = result.error.issues[0];
+  const { issues } = result.error;
+  // A misspelt option may be the one that is missing.
+  const issue = issues.find(({ code }) => code === "unrecognized_keys") ?? issues[0];
   throw new MlsError("INVALID_ARGUMENT", issue === undefined ? `${name} is not valid.` : explain(issue, name, schema));
 }
 
 // Without the compiled fast path, options work the same where code generation from strings is forbidden (Electron, CSP).
 const JITLESS = { jitless: true };
 
-/** A getter of the caller may throw while it is read; that too is a bad argument. */
-function safely<R>(name: string, read: () => R): R {
+/** A getter or a proxy of the caller's may throw while it is read; that too is a bad argument. */
+function safely<S extends z.ZodType>(schema: S, value: unknown, name: string): z.ZodSafeParseResult<z.output<S>> {
   try {
-    return read();
+    return schema.safeParse(value, JITLESS);
   } catch (cause) {
-    throw new MlsError("INVALID_ARGUMENT", `${name} could not be read: one of its properties threw.`, { cause });
+    throw unreadable([name, ...placeThatThrows(schema, value)].join("."), cause);
   }
+}
+
+/** Looks for the property that throws; the value itself where it is none of them. */
+function placeThatThrows(schema: z.ZodType, value: unknown): string[] {
+  const shape = shapeOf(schema);
+  if (shape === undefined || !throws(() => schema.safeParse(value, JITLESS))) return [];
+  if (throws(() => Reflect.ownKeys(value as object))) return [];
+  for (const [key, inner] of Object.entries(shape)) {
+    let property: unknown;
+    if (throws(() => (property = (value as Record<string, unknown>)[key]))) return [key];
+    if (throws(() => inner.safeParse(property, JITLESS))) return [key, ...placeThatThrows(inner, property)];
+  }
+  return [];
+}
+
+function throws(read: () => unknown): boolean {
+  try {
+    read();
+    return false;
+  } catch {
+    return true;
+  }
+}
+
+/** The properties of an object that may be optional or have a default. */
+function shapeOf(schema: unknown): Record<string, z.ZodType> | undefined {
+  if (schema instanceof z.ZodObject) return schema.shape;
+  return schema instanceof z.ZodOptional || schema instanceof z.ZodDefault ? shapeOf(schema.unwrap()) : undefined;
 }
 
 function explain(issue: z.core.$ZodIssue, name: string, schema: z.ZodType): string {
   const where = [name, ...issue.path.map(String)].join(".");
   if (issue.code === "unrecognized_keys") {
-    const known = schema instanceof z.ZodObject ? ` Known here: ${Object.keys(schema.shape).join(", ")}.` : "";
+    let shape = shapeOf(schema);
+    for (const step of issue.path) shape = shapeOf(shape?.[String(step)]);
+    const known = shape === undefined ? "" : ` Known here: ${Object.keys(shape).join(", ")}.`;
     return `${where} has the unknown property "${(issue.keys[0] ?? "").slice(0, 40)}".${known}`;
   }
   return issue.code === "custom" ? `${where} ${issue.message}.` : `${where} must be ${expected(issue)}.`;
@@ -121,15 +154,11 @@ export const keyPackageOptions = z.strictObject({
 
 export const listOptions = z.strictObject({ bytes: z.boolean().default(false) });
 
-/** KeyPackageRefs; a copy, so that what was checked is what is used. */
-export const keyPackageRefs = z
-  .array(
-    z.custom<string>(
-      (value) => typeof value === "string" && /^(?:[0-9a-f]{2}){1,64}$/.test(value),
-      "must be the ref of a key package, lowercase hex",
-    ),
-  )
-  .refine((refs) => refs.length <= 4096, "must have at most 4,096 entries");
+/** A KeyPackageRef. */
+export const keyPackageRef = z.custom<string>(
+  (value) => typeof value === "string" && /^(?:[0-9a-f]{2}){1,64}$/.test(value),
+  "must be the ref of a key package, lowercase hex",
+);
 
 /** A label or key: not empty, encodable, and short. */
 export const shortText = z.custom<string>(

@@ -2,6 +2,7 @@ import { type Bytes, copyBytes } from "./bytes.js";
 import { isErrorCode, MlsError } from "./errors.js";
 import type { Name } from "./id.js";
 import { warnWhenLow } from "./key-packages-low.js";
+import { copyList, isList } from "./lists.js";
 import { stalledOf } from "./conversation-state.js";
 import type { NativeJoined, NativeReceipt, NativeReceived, NativeSettled, NativeStalled } from "./native-binding.js";
 import type { Received } from "./received.js";
@@ -11,11 +12,8 @@ import type { SessionState } from "./state.js";
 
 /** Copies one message or a batch of them. A message has no size limit: one that is too large must be judged, not block the batch. */
 export function copyMessages(messages: unknown): Bytes[] {
-  const batch = Array.isArray(messages) ? (messages as unknown[]) : [messages];
-  return batch.map((message, place) => {
-    const name = batch === messages ? `messages.${place}` : "messages";
-    return copyBytes(message, name, { max: Number.MAX_SAFE_INTEGER });
-  });
+  const copy = (message: unknown, name: string): Bytes => copyBytes(message, name, { max: Number.MAX_SAFE_INTEGER });
+  return isList(messages) ? copyList(messages, "messages", copy) : [copy(messages, "messages")];
 }
 
 /**
