@@ -1,9 +1,12 @@
 import { randomFillSync } from "node:crypto";
 import { inspect } from "node:util";
 import { type Bytes, copyBytes } from "./bytes.js";
-import { MlsError } from "./errors.js";
+import { hasBrand, MlsError } from "./errors.js";
 
 const KEY_LENGTH = 32;
+
+// A symbol of the global registry, so that a key of the CommonJS build is known to the ES module build.
+const brand = Symbol.for("conclave-mls.DatabaseKey");
 
 /**
  * The key of an encrypted keystore: 32 random bytes. It shows itself nowhere, neither printed nor as JSON; `copyBytes` is the
@@ -61,4 +64,24 @@ export class DatabaseKey implements Disposable {
   [inspect.custom](): string {
     return "DatabaseKey(..)";
   }
+}
+
+Object.defineProperty(DatabaseKey.prototype, brand, { value: true });
+
+/**
+ * The bytes of a key, also of one that another copy of the package made: they cross by its `copyBytes`, which everybody who
+ * has the key can call. Wipe them after use. Throws `INVALID_ARGUMENT` for what is no key, or was wiped.
+ */
+export function bytesOfKey(key: unknown): Bytes {
+  if (!hasBrand(key, brand)) {
+    throw new MlsError(
+      "INVALID_ARGUMENT",
+      "key must be a DatabaseKey. Make one with DatabaseKey.from or DatabaseKey.generate.",
+    );
+  }
+  // A copy already, as `copyBytes` promises, and checked: what bears the brand may be of another version.
+  const bytes: unknown = (key as DatabaseKey).copyBytes();
+  const copy = copyBytes(bytes, "key", { min: KEY_LENGTH, max: KEY_LENGTH });
+  (bytes as Bytes).fill(0);
+  return copy;
 }

@@ -1,5 +1,5 @@
-import { DatabaseKey } from "./database-key.js";
-import { fromNative, MlsError } from "./errors.js";
+import { bytesOfKey, type DatabaseKey } from "./database-key.js";
+import { fromNative, hasBrand, MlsError } from "./errors.js";
 import type { NativeDatabase } from "./native-binding.js";
 import { native } from "./native.js";
 
@@ -12,8 +12,23 @@ export interface Keystore {
   giveBack(): void;
 }
 
+// A symbol of the global registry: under it a database that the CommonJS build opened is handed to a session of the ES module
+// build. Nobody gets more by it than by `Session.open`: the keystore, once, and no key.
+const handOver = Symbol.for("conclave-mls.Database.handOver");
+type HandOver = (closeOwner: () => Promise<void>) => Keystore;
+
 /** Hands a database over, with the way to close its new owner. Internal: only `Session.open` does this. */
-export let takeOver: (database: unknown, closeOwner: () => Promise<void>) => Keystore;
+export function takeOver(database: unknown, closeOwner: () => Promise<void>): Keystore {
+  if (!hasBrand(database, handOver)) throw new MlsError("INVALID_ARGUMENT", "database must be a Database.");
+  const keystore = (database as { [handOver]: HandOver })[handOver](closeOwner);
+  // The copies of one installation share the addon. Another version's may have other methods.
+  if (keystore.native instanceof native().NativeDatabase) return keystore;
+  keystore.giveBack();
+  throw new MlsError(
+    "INVALID_ARGUMENT",
+    "database must be a Database of this installation of conclave-mls, and another one opened it. Open it with the package that Session comes from.",
+  );
+}
 
 /**
  * An encrypted keystore: one file, with its key, for one client. One process, one thread and one session own it at a time.
@@ -86,21 +101,11 @@ export class Database implements AsyncDisposable {
   }
 
   static {
-    takeOver = (database, closeOwner) => {
-      if (typeof database !== "object" || database === null || !(#native in database)) {
-        throw new MlsError("INVALID_ARGUMENT", "database must be a Database that this copy of conclave-mls opened.");
-      }
-      return database.#takeOver(closeOwner);
+    const value = function (this: Database, closeOwner: () => Promise<void>): Keystore {
+      return this.#takeOver(closeOwner);
     };
+    Object.defineProperty(this.prototype, handOver, { value });
   }
-}
-
-function bytesOfKey(key: unknown): Uint8Array {
-  if (key instanceof DatabaseKey) return key.copyBytes();
-  throw new MlsError(
-    "INVALID_ARGUMENT",
-    "key must be a DatabaseKey of this copy of conclave-mls. Make one with DatabaseKey.from or generate.",
-  );
 }
 
 function refuseOddPath(path: unknown): void {

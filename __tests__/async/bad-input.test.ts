@@ -31,6 +31,23 @@ type Case = [string, (scene: Scene) => unknown, MlsErrorCode, RegExp];
 /** Types are for those who have a compiler; what JavaScript passes is looked at all the same. */
 const wrong = (value: unknown): never => value as never;
 
+/** A proxy that throws whatever is done with it. */
+function revoked<T extends object>(target: T): T {
+  const { proxy, revoke } = Proxy.revocable(target, {});
+  revoke();
+  return proxy;
+}
+
+/** The same with a property that throws when it is read. */
+function trap<T extends object>(target: T, property: string): T {
+  return new Proxy(target, {
+    get(owner, name, receiver): unknown {
+      if (name === property) throw new Error("trap");
+      return Reflect.get(owner, name, receiver);
+    },
+  });
+}
+
 const cases: Case[] = [
   // Options
   [
@@ -75,7 +92,7 @@ const cases: Case[] = [
         }),
       ),
     "INVALID_ARGUMENT",
-    /options could not be read/,
+    /options\.attempts could not be read/,
   ],
   [
     "aad that is no bytes",
@@ -319,6 +336,144 @@ const cases: Case[] = [
   ["a removal of nobody", ({ team }) => team.removeMembers(["nobody"]), "NOT_A_MEMBER", /./],
   ["a removal of oneself", ({ team }) => team.removeMembers(["alice"]), "INVALID_ARGUMENT", /./],
 
+  // Lists and objects that are hard to read
+  [
+    "a batch of holes",
+    ({ alice }) => alice.session.receive(new Array<Uint8Array>(2)),
+    "INVALID_ARGUMENT",
+    /messages\.0 must be a Uint8Array/,
+  ],
+  [
+    "a batch with a hole",
+    ({ alice }) => alice.session.receive(wrong([bytes("x"), , bytes("y")])), // eslint-disable-line no-sparse-arrays
+    "INVALID_ARGUMENT",
+    /messages\.1 must be a Uint8Array/,
+  ],
+  [
+    "a batch of four milliards",
+    ({ alice }) => alice.session.receive(new Array<Uint8Array>(2 ** 32 - 1)),
+    "INVALID_ARGUMENT",
+    /messages\.0 must be a Uint8Array/,
+  ],
+  [
+    "a batch that was revoked",
+    ({ alice }) => alice.session.receive(wrong(revoked([]))),
+    "INVALID_ARGUMENT",
+    /messages must be a Uint8Array/,
+  ],
+  [
+    "a batch with an entry that was revoked",
+    ({ alice }) => alice.session.receive(wrong([revoked({})])),
+    "INVALID_ARGUMENT",
+    /messages\.0 must be a Uint8Array/,
+  ],
+  [
+    "a batch that throws",
+    ({ alice }) => alice.session.receive(trap([bytes("x"), bytes("y")], "1")),
+    "INVALID_ARGUMENT",
+    /messages\.1 could not be read/,
+  ],
+  [
+    "a batch whose length throws",
+    ({ alice }) => alice.session.receive(trap([], "length")),
+    "INVALID_ARGUMENT",
+    /messages could not be read/,
+  ],
+  [
+    "a batch whose length is none",
+    ({ alice }) => alice.session.receive(new Proxy<Uint8Array[]>([], { get: () => 0.5 })),
+    "INVALID_ARGUMENT",
+    /messages could not be read/,
+  ],
+  [
+    "invitees that were revoked",
+    ({ team }) => team.addMembers(wrong(revoked([]))),
+    "INVALID_ARGUMENT",
+    /invitees must be an array with 1 to/,
+  ],
+  [
+    "an invitee that was revoked",
+    ({ team }) => team.addMembers(wrong([revoked({})])),
+    "INVALID_ARGUMENT",
+    /invitees\.0 could not be read/,
+  ],
+  [
+    "an invitee that throws",
+    ({ team, carols }) => team.addMembers([trap({ keyPackage: carols, clientId: "carol" }, "clientId")]),
+    "INVALID_ARGUMENT",
+    /invitees\.0\.clientId could not be read/,
+  ],
+  [
+    "a hole among invitees",
+    ({ alice }) =>
+      alice.session.createConversation("x", { credential: alice.credential, members: new Array<Uint8Array>(1) }),
+    "INVALID_ARGUMENT",
+    /options\.members\.0 must be an object/,
+  ],
+  [
+    "leaves that throw",
+    ({ team }) => team.removeMembers(trap(["bob"], "0")),
+    "INVALID_ARGUMENT",
+    /leaves\.0 could not be read/,
+  ],
+  [
+    "too many leaves",
+    ({ team }) => team.removeMembers(new Array<string>(2 ** 32 - 1)),
+    "INVALID_ARGUMENT",
+    /leaves must be an array with 1 to/,
+  ],
+  [
+    "refs that were revoked",
+    ({ alice }) => alice.session.removeKeyPackages(wrong(revoked([]))),
+    "INVALID_ARGUMENT",
+    /refs must be an array/,
+  ],
+  [
+    "four milliards of refs",
+    ({ alice }) => alice.session.removeKeyPackages(new Array<string>(2 ** 32 - 1)),
+    "INVALID_ARGUMENT",
+    /refs must be an array with 0 to 4096 entries/,
+  ],
+  [
+    "a ref that is none",
+    ({ alice }) => alice.session.removeKeyPackages(["00", wrong(7)]),
+    "INVALID_ARGUMENT",
+    /refs\.1 must be the ref of a key package/,
+  ],
+  [
+    "options that were revoked",
+    ({ team }) => team.updateKeys(revoked({})),
+    "INVALID_ARGUMENT",
+    /options could not be read/,
+  ],
+  [
+    "a signal that was revoked",
+    ({ team }) => team.updateKeys({ signal: wrong(revoked({})) }),
+    "INVALID_ARGUMENT",
+    /options\.signal could not be read/,
+  ],
+  [
+    "a credential whose ref throws",
+    ({ alice, team }) => team.updateKeys({ credential: trap({ ...alice.credential }, "ref") }),
+    "INVALID_ARGUMENT",
+    /options\.credential\.ref could not be read/,
+  ],
+  [
+    "a misspelt option in the place of one that is required",
+    ({ alice }) => alice.session.createConversation("x", wrong({ credentials: alice.credential })),
+    "INVALID_ARGUMENT",
+    /options .*"credentials".*Known here: credential, members, externalJoin/,
+  ],
+  [
+    "a misspelt property of a credential",
+    ({ alice: { session, credential } }) =>
+      session.createConversation("x", {
+        credential: wrong({ reference: credential.ref, clientId: "alice", cipherSuite: suite }),
+      }),
+    "INVALID_ARGUMENT",
+    /options\.credential .*"reference".*Known here: ref, clientId, cipherSuite/,
+  ],
+
   // Messages and small things
   [
     "a message of text",
@@ -438,6 +593,38 @@ const openings: [string, () => Promise<unknown>, MlsErrorCode, RegExp][] = [
     /"Transport".*transport/,
   ],
   [
+    "a misspelt client id",
+    async () => Session.open(await Database.inMemory(), wrong({ clientID: "alice" })),
+    "INVALID_ARGUMENT",
+    /"clientID".*clientId/,
+  ],
+  [
+    "options that were revoked",
+    async () => Session.open(await Database.inMemory(), revoked({ clientId: "alice" })),
+    "INVALID_ARGUMENT",
+    /options could not be read/,
+  ],
+  [
+    "a transport that throws",
+    async () =>
+      Session.open(await Database.inMemory(), { clientId: "alice", transport: wrong(trap({}, "sendCommitBundle")) }),
+    "INVALID_ARGUMENT",
+    /options\.transport could not be read/,
+  ],
+  [
+    "a database that was revoked",
+    () => Session.open(wrong(revoked({})), { clientId: "alice" }),
+    "INVALID_ARGUMENT",
+    /database must be a Database/,
+  ],
+  ["a key that was revoked", () => Database.open("x.db", wrong(revoked({}))), "INVALID_ARGUMENT", /key must be a/],
+  [
+    "a key that shows itself as one and is none",
+    () => Database.open("x.db", wrong({ [Symbol.for("conclave-mls.DatabaseKey")]: true, copyBytes: () => "secret" })),
+    "INVALID_ARGUMENT",
+    /key must be a Uint8Array/,
+  ],
+  [
     "a transport without a method",
     async () => Session.open(await Database.inMemory(), wrong({ clientId: "alice", transport: {} })),
     "INVALID_ARGUMENT",
@@ -494,4 +681,23 @@ it("names of any bytes work, NUL and all 4,096 included", async () => {
   }
   expect(await alice.session.conversations()).toHaveLength(odd.length);
   expect(MlsError.is(undefined)).toBe(false);
+});
+
+it("lists are read by their places, whatever methods of their own they have", async () => {
+  const { alice, bob, team, carols } = await scene();
+  const never = (): never => {
+    throw new Error("not asked");
+  };
+  const odd = <T>(list: T[]) => Object.assign(list, { map: never, slice: never, [Symbol.iterator]: never });
+  await team.addMembers(odd([carols]));
+  const message = await team.encrypt(bytes("hello"));
+  const received = await bob.session.receive(odd([...bob.server.log("team"), message]));
+  expect(received.at(-1)).toMatchObject({ type: "message" });
+  await team.removeMembers(odd(["carol"]));
+  await alice.session.removeKeyPackages(odd(["00"]));
+  expect(await team.members()).toHaveLength(2);
+});
+
+it("an error that was revoked is none of ours, and asking does no harm", () => {
+  expect(MlsError.is(revoked(new Error("x")))).toBe(false);
 });

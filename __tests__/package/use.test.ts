@@ -45,6 +45,41 @@ describe("the package, installed from its tarball", () => {
     expect(await consumer.node("both.mjs", program)).toBe("true false");
   });
 
+  test("keys and databases of one module system are taken by the other", async () => {
+    const program = `
+      import { createRequire } from "node:module";
+      import * as esm from "conclave-mls";
+      const cjs = createRequire(import.meta.url)("conclave-mls");
+      for (const [path, one, other] of [["one.db", esm, cjs], ["two.db", cjs, esm]]) {
+        const key = one.DatabaseKey.generate();
+        await (await one.Database.open(path, key)).close();
+        const database = await other.Database.open(path, key);
+        const session = await one.Session.open(database, { clientId: "alice" });
+        const again = await one.Session.open(database, { clientId: "alice" }).catch((error) => error.code);
+        await database.close();
+        const closed = await session.conversations().catch((error) => error.code);
+        const over = await one.Session.open(database, { clientId: "alice" }).catch((error) => error.code);
+        key[Symbol.dispose]();
+        const wiped = await other.Database.open(path, key).catch((error) => error.code);
+        console.log(again, closed, over, wiped);
+      }`;
+    const line = "DATABASE_IN_USE SESSION_CLOSED DATABASE_CLOSED INVALID_ARGUMENT";
+    expect(await consumer.node("crossing.mjs", program)).toBe(`${line}\n${line}`);
+  });
+
+  test("a database of another installation is refused, and stays open", async () => {
+    const other = consumer.copyPackage("elsewhere/node_modules/conclave-mls");
+    const program = `
+      import { Database, Session } from "conclave-mls";
+      const other = await import(${JSON.stringify(join(other, "dist/esm/lib/index.js"))});
+      const database = await other.Database.inMemory();
+      console.log(await Session.open(database, { clientId: "alice" }).catch((error) => error.message));
+      const session = await other.Session.open(database, { clientId: "alice" });
+      console.log(await session.conversations());
+      await session.close();`;
+    expect(await consumer.node("installations.mjs", program)).toMatch(/^database .*installation.*\n\[\]$/s);
+  });
+
   test("works where code may not be made from strings", async () => {
     const program = `import { ${NAMES} } from "conclave-mls"; ${HEAR_OURSELVES}`.replace("alice.db", "third.db");
     expect(await consumer.node("strict.mjs", program, "--disallow-code-generation-from-strings")).toMatch(/^message/);
