@@ -44,7 +44,7 @@ export const errorCodes = {
   },
   NOT_A_MEMBER: {
     meaning: "A client that is to be removed is not a member of the conversation.",
-    whatToDo: "Read `members()` again and name clients that are in it.",
+    whatToDo: "Leave this client out: `context.index` is its place in the list. `members()` has who is there.",
     retryable: false,
   },
   CIPHER_SUITE_UNSUPPORTED: {
@@ -75,7 +75,8 @@ export const errorCodes = {
   },
   CONVERSATION_EXISTS: {
     meaning: "A conversation with this id exists already.",
-    whatToDo: "Use it, choose another id, or `wipe()` the old one.",
+    whatToDo:
+      "Use it, or choose another id. If the Welcome invites this client anew, receive the removal first, then join; where the server has that no more, `wipe()` the conversation and join.",
     retryable: false,
   },
   CONVERSATION_INACTIVE: {
@@ -168,19 +169,21 @@ export const errorCodes = {
     meaning:
       "A commit was sent and is not known to be accepted or lost: the transport threw, timed out or answered nonsense, the call was aborted, or something failed here (`cause`).",
     whatToDo:
-      "Go on receiving, mend what the `cause` names, and call `session.settle()` when online; `commitSettled` tells what became of it.",
+      "Go on receiving, mend what the `cause` names, and call `session.settle()` when online; `commitSettled` tells what became of it. Where `context.earlier` is true the open commit is that of an earlier call, and nothing of this one was staged: settle, then make the call again. Otherwise do not make it again before the commit is settled: it may have been accepted.",
     retryable: true,
   },
   RETRY_EXHAUSTED: {
     meaning:
       "The transport answered `retry` to every attempt, or asked to wait for more than an hour; the commit stays unsettled.",
-    whatToDo: "Go on receiving and call `session.settle()` later; `commitSettled` tells what became of it.",
+    whatToDo:
+      "Go on receiving and call `session.settle()` later; `commitSettled` tells what became of it. `context.earlier` is as with `COMMIT_OUTCOME_UNKNOWN`.",
     retryable: true,
   },
   COMMIT_LOST: {
     meaning:
       "Other commits were faster in every attempt. Nothing is left open; `context.intent` has what the commit was to do.",
-    whatToDo: "Make the call again if it is still wanted; with more `attempts` where many commit at the same time.",
+    whatToDo:
+      "Make the call again if it is still wanted; with more `attempts` where many commit at the same time. If others have done it meanwhile, the new call says `ALREADY_MEMBER` or `NOT_A_MEMBER`: then it is done.",
     retryable: true,
   },
   CONVERSATION_BEHIND: {
@@ -279,6 +282,16 @@ export interface MlsErrorContext {
   readonly epoch?: string;
   /** The number of the send that was the last one. */
   readonly attempt?: number;
+  /**
+   * The place in the list that was given, from 0, of the client or key package that cannot be added or removed: of
+   * `KEY_PACKAGE_INVALID`, `KEY_PACKAGE_MISMATCH`, `ALREADY_MEMBER` and `NOT_A_MEMBER`.
+   */
+  readonly index?: number;
+  /**
+   * True where the commit that stays open is that of an earlier call, for example of `COMMIT_OUTCOME_UNKNOWN`: nothing of this call was
+   * staged, and no event will tell of it.
+   */
+  readonly earlier?: true;
   /** Of `COMMIT_LOST`: what the commit was to do, without what others have done meanwhile. */
   readonly intent?: IntendedChange;
 }
@@ -402,12 +415,13 @@ export function fromNative(error: unknown): MlsError {
   return new MlsError(code, message, { cause: error, context: contextOf(details) });
 }
 
-/** Only the two known fields, and only as text: whatever else an addon might add is not known to be safe to show. */
+/** Only the known fields, and only of their types: whatever else an addon might add is not known to be safe to show. */
 function contextOf(details: unknown): MlsErrorContext {
   if (typeof details !== "object" || details === null) return {};
-  const { conversationId, epoch } = details as Record<string, unknown>;
+  const { conversationId, epoch, index } = details as Record<string, unknown>;
   return {
     ...(typeof conversationId === "string" && { conversationId }),
     ...(typeof epoch === "string" && { epoch }),
+    ...(typeof index === "number" && { index }),
   };
 }

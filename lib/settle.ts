@@ -48,7 +48,7 @@ export async function settleEarlier(
     if (MlsError.is(error, "COMMIT_REJECTED")) return "lost";
     if (!MlsError.is(error, ...STAYS_OPEN)) throw error;
     const message = `An earlier commit of this conversation is still open; nothing of this call was staged. ${error.message}`;
-    throw new MlsError(error.code, message, { cause: error, context: error.context });
+    throw new MlsError(error.code, message, { cause: error, context: { ...error.context, earlier: true } });
   }
 }
 

@@ -1,5 +1,5 @@
 import { Credential, Database, DatabaseKey, inspectMessage, MlsError, type MlsErrorCode, Session } from "conclave-mls";
-import { failure } from "../support/expect.js";
+import { expectCode, failure } from "../support/expect.js";
 import { bytes, everybodyLeaves, Person, suite } from "../support/people.js";
 import { Server } from "../support/server.js";
 
@@ -552,6 +552,19 @@ it.each(cases)("%s is refused, and nothing is changed", async (_, call, code, me
   await alice.says("team", "as before");
   expect(await bob.hears("team")).toContain("as before");
   expect(await team.updateKeys()).toMatchObject({ outcome: "merged", attempts: 1 });
+});
+
+it("an error about one of a list says which one it is", async () => {
+  const { team, carols, bob, ofOtherSuite } = await scene();
+  const places: [Promise<unknown>, MlsErrorCode][] = [
+    [team.addMembers([carols, await bob.keyPackage()]), "ALREADY_MEMBER"],
+    [team.addMembers([carols, carols]), "ALREADY_MEMBER"],
+    [team.addMembers([carols, bytes("noise")]), "KEY_PACKAGE_INVALID"],
+    [team.addMembers([carols, ofOtherSuite]), "KEY_PACKAGE_MISMATCH"],
+    [team.removeMembers(["bob", "nobody"]), "NOT_A_MEMBER"],
+  ];
+  for (const [call, code] of places) expect((await expectCode(call, code)).context).toMatchObject({ index: 1 });
+  expect(await team.epoch()).toBe(1n);
 });
 
 /** What Alice has. */

@@ -137,6 +137,7 @@ describe("an unknown outcome", () => {
     await expectCode(team.updateKeys(), "COMMIT_OUTCOME_UNKNOWN");
     const error = await expectCode(team.updateKeys(), "COMMIT_OUTCOME_UNKNOWN");
     expect(error.message).toContain("earlier commit");
+    expect(error.context.earlier).toBe(true);
     expect(await alice.session.unsettledCommits()).toHaveLength(1);
   });
 

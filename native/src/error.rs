@@ -9,11 +9,14 @@ pub(crate) fn rejection(env: &Env, error: &Error) -> napi::Error {
     let build = || -> napi::Result<napi::Error> {
         let mut object = env.create_error(napi::Error::from_reason(error.to_string()))?;
         object.set_named_property("code", error.code().as_str())?;
+        let mut details = Object::new(env)?;
         if let Some(epoch) = error.epoch() {
-            let mut details = Object::new(env)?;
             details.set_named_property("epoch", epoch.to_string())?;
-            object.set_named_property("details", details)?;
         }
+        if let Some(index) = error.index() {
+            details.set_named_property("index", u32::try_from(index).unwrap_or(u32::MAX))?;
+        }
+        object.set_named_property("details", details)?;
         Ok(napi::Error::from(object.to_unknown()))
     };
     build().unwrap_or_else(|failure| failure)

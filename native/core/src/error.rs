@@ -14,6 +14,7 @@ pub struct Error {
     code: Code,
     message: String,
     epoch: Option<u64>,
+    index: Option<usize>,
     cause: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -78,6 +79,7 @@ impl Error {
             code,
             message: message.into(),
             epoch: None,
+            index: None,
             cause: None,
         }
     }
@@ -109,6 +111,13 @@ impl Error {
         self
     }
 
+    /// Adds the place in the caller's list, from 0, of the entry that the failure is about.
+    #[must_use]
+    pub fn at_index(mut self, index: usize) -> Self {
+        self.index = Some(index);
+        self
+    }
+
     /// The stable code.
     pub fn code(&self) -> Code {
         self.code
@@ -117,6 +126,11 @@ impl Error {
     /// The epoch that the failure is about, where there is one.
     pub fn epoch(&self) -> Option<u64> {
         self.epoch
+    }
+
+    /// The place in the caller's list, from 0, of the entry that the failure is about, where there is one.
+    pub fn index(&self) -> Option<usize> {
+        self.index
     }
 }
 

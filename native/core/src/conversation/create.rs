@@ -124,6 +124,7 @@ impl Session {
 pub(crate) fn exists() -> Error {
     Error::new(
         Code::ConversationExists,
-        "This client is a member of a conversation of that id already. Use it, or wipe() it first.",
+        "This client is a member of a conversation of that id already. Use it; or receive what has removed this client from it, or wipe() it, \
+         before you join anew.",
     )
 }

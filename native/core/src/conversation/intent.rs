@@ -88,13 +88,14 @@ impl Conversation<'_> {
         check_list("members to remove", leaves.len())?;
         let all = members(&self.group);
         let mut removed: Vec<Member> = Vec::new();
-        for leaf in leaves {
+        for (index, leaf) in leaves.iter().enumerate() {
             let found: Vec<&Member> = all.iter().filter(|member| leaf.names(member)).collect();
             if found.is_empty() {
                 return Err(Error::new(
                     Code::NotAMember,
                     "A client to remove is not a member of this conversation. Look at members().",
-                ));
+                )
+                .at_index(index));
             }
             if found
                 .iter()
@@ -153,43 +154,56 @@ impl Conversation<'_> {
     fn adds(&self, invitees: &[Invitee], first: bool) -> Result<Vec<KeyPackage>> {
         let present = members(&self.group);
         let mut roster = Roster::of(&self.group, &HashSet::new());
-        let now_secs = self.provider.clock().now_secs();
         let mut added: Vec<KeyPackage> = Vec::new();
-        for invitee in invitees {
-            let package = validated(self.provider.crypto(), &invitee.key_package)?;
-            let client_id = identity(package.leaf_node().credential());
-            if invitee
-                .client_id
-                .as_ref()
-                .is_some_and(|expected| *expected != client_id)
-            {
-                return Err(mismatch("it belongs to another client than the one named with it"));
-            }
-            if package.ciphersuite() != self.group.ciphersuite() {
-                return Err(mismatch("it is for another cipher suite than the conversation's"));
-            }
-            let signature_key = package.leaf_node().signature_key().as_slice();
-            let namesake = present.iter().find(|member| member.client_id == client_id);
-            // With another key by now it is the same client all the same.
-            let has_changed = namesake.map_or(Ok(false), |member| self.has_borne(member, signature_key))?;
-            let is_member = has_changed || present.iter().any(|member| member.signature_key == signature_key);
-            if is_member && !first {
-                continue;
-            }
-            if is_member || roster.admit(package.leaf_node(), Door::Add).is_err() {
-                return Err(Error::new(
-                    Code::AlreadyMember,
-                    "A client to add is a member already, or is named twice. Leave it out; to let it in anew with another \
-                     key, remove it first.",
-                ));
-            }
-            // Each time that a commit is built: between the caller's call and this one months may have passed.
-            if let Some(reason) = refuses_to_add(package.life_time(), now_secs) {
-                return Err(Error::new(Code::KeyPackageInvalid, reason));
-            }
-            added.push(package);
+        for (index, invitee) in invitees.iter().enumerate() {
+            let package = self
+                .addition(invitee, first, &present, &mut roster)
+                .map_err(|error| error.at_index(index))?;
+            added.extend(package);
         }
         Ok(added)
+    }
+
+    /// The key package to add an invitee by; `None` for one who is there by now.
+    fn addition(
+        &self,
+        invitee: &Invitee,
+        first: bool,
+        present: &[Member],
+        roster: &mut Roster,
+    ) -> Result<Option<KeyPackage>> {
+        let package = validated(self.provider.crypto(), &invitee.key_package)?;
+        let client_id = identity(package.leaf_node().credential());
+        if invitee
+            .client_id
+            .as_ref()
+            .is_some_and(|expected| *expected != client_id)
+        {
+            return Err(mismatch("it belongs to another client than the one named with it"));
+        }
+        if package.ciphersuite() != self.group.ciphersuite() {
+            return Err(mismatch("it is for another cipher suite than the conversation's"));
+        }
+        let signature_key = package.leaf_node().signature_key().as_slice();
+        let namesake = present.iter().find(|member| member.client_id == client_id);
+        // With another key by now it is the same client all the same.
+        let has_changed = namesake.map_or(Ok(false), |member| self.has_borne(member, signature_key))?;
+        let is_member = has_changed || present.iter().any(|member| member.signature_key == signature_key);
+        if is_member && !first {
+            return Ok(None);
+        }
+        if is_member || roster.admit(package.leaf_node(), Door::Add).is_err() {
+            return Err(Error::new(
+                Code::AlreadyMember,
+                "A client to add is a member already, or is named twice. Leave it out; to let it in anew with another \
+                     key, remove it first.",
+            ));
+        }
+        // Each time that a commit is built: between the caller's call and this one months may have passed.
+        if let Some(reason) = refuses_to_add(package.life_time(), self.provider.clock().now_secs()) {
+            return Err(Error::new(Code::KeyPackageInvalid, reason));
+        }
+        Ok(Some(package))
     }
 
     /// This credential, unless it is the present one; fails with `CREDENTIAL_NOT_FOUND`, or `CIPHER_SUITE_UNSUPPORTED`.
