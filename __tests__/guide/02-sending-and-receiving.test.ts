@@ -7,6 +7,8 @@ import {
   type Bytes,
   type Change,
   Database,
+  type Id,
+  type Invitee,
   type MlsConversation,
   MlsError,
   type Received,
@@ -127,11 +129,12 @@ async function readWhatArrives(session: Session, server: DeliveryService, signal
   }
 }
 
-/** A Welcome for keys that are gone, or to an epoch that is over, or damaged: it never gets better. */
+/** A Welcome for keys that are gone, to an epoch that is over, to where this client is already, or damaged. */
 const NEVER_BETTER = [
   "WELCOME_WITHOUT_KEY_PACKAGE",
   "WELCOME_OVERTAKEN",
   "WELCOME_INVALID",
+  "CONVERSATION_EXISTS",
   "ROLLBACK_REFUSED",
 ] as const;
 
@@ -141,6 +144,23 @@ async function joinBy(welcome: Bytes, session: Session): Promise<void> {
   } catch (error) {
     if (!MlsError.is(error, ...NEVER_BETTER)) throw error;
   }
+}
+// end
+
+// snippet: way-back
+/** The way back into a conversation that is stalled. "ask": somebody in it has to let this client in again. */
+async function comesBack(session: Session, conversationId: Id): Promise<"back" | "ask"> {
+  const { stalled, externalJoin, credential } = await session.conversation(conversationId).state();
+  if (stalled?.why !== "refused") return "back";
+  if (!externalJoin || credential === undefined) return "ask"; // By your own server: nothing can be encrypted.
+  await session.joinByExternalCommit(conversationId, { credential });
+  return "back";
+}
+
+/** What a member does who was asked. `addMembers` alone would be ALREADY_MEMBER: the old place in the group goes first. */
+async function letsInAgain(conversation: MlsConversation, invitee: Invitee & { clientId: Id }): Promise<void> {
+  await conversation.removeMembers([invitee.clientId]);
+  await conversation.addMembers([invitee]);
 }
 // end
 
@@ -337,4 +357,41 @@ test("a proposal is noted by deliver and committed later; where another was firs
   await commitProposals(alice.session, alice.list);
   expect([...alice.list.proposals]).toEqual([]);
   expect(await alice.session.conversation("team").epoch()).toBe(1n);
+});
+
+/** Alice's group with bob, whose commit the server accepts and says to refuse: he cannot have it back. */
+async function stalledForBob(externalJoin: boolean) {
+  const [alice, bob] = [await comes("alice"), await comes("bob")];
+  const [credential] = await alice.session.credentials();
+  const members = [await invited("bob")];
+  const team = await alice.session.createConversation("team", { credential: credential!, members, externalJoin });
+  await reads(bob);
+  jest.spyOn(server, "sendCommit").mockImplementationOnce(async (...commit) => {
+    await EmbeddedDeliveryService.prototype.sendCommit.apply(server, commit);
+    return { status: "abort", reason: "a defect of the server" };
+  });
+  await expectCode(bob.session.conversation("team").updateKeys(), "COMMIT_REJECTED");
+  await reads(bob);
+  await expectCode(bob.session.conversation("team").encrypt(new Uint8Array(1)), "CONVERSATION_STALLED");
+  await reads(alice);
+  return { alice, bob, team };
+}
+
+test("who is stalled comes back from outside where the conversation allows it", async () => {
+  const { alice, bob } = await stalledForBob(true);
+  expect(await comesBack(bob.session, "team")).toBe("back");
+  expect(await comesBack(bob.session, "team")).toBe("back"); // There is nothing to do any more.
+  await says(bob, "Here I am again.");
+  await reads(alice);
+  expect(alice.list.lines().at(-1)).toBe("bob: Here I am again.");
+});
+
+test("who is stalled in a conversation that lets nobody in is let in again by a member", async () => {
+  const { alice, bob, team } = await stalledForBob(false);
+  expect(await comesBack(bob.session, "team")).toBe("ask");
+  await letsInAgain(team, await invited("bob"));
+  await reads(bob);
+  await says(bob, "Here I am again.");
+  await reads(alice);
+  expect(alice.list.lines().at(-1)).toBe("bob: Here I am again.");
 });

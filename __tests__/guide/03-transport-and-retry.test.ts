@@ -58,7 +58,10 @@ async function invite(team: MlsConversation, invitee: Invitee): Promise<CommitRe
     return await team.addMembers([invitee]);
   } catch (error) {
     if (MlsError.is(error, "COMMIT_REJECTED")) return "refused"; // error.message has the reason; nothing has changed.
-    if (MlsError.is(error, "COMMIT_OUTCOME_UNKNOWN", "RETRY_EXHAUSTED")) return "open"; // On the disk, and settled later.
+    if (MlsError.is(error, "COMMIT_OUTCOME_UNKNOWN", "RETRY_EXHAUSTED")) {
+      if (error.context.earlier) return "again"; // An earlier commit is open: settle it first. Of this call nothing is.
+      return "open"; // On the disk, and settled later.
+    }
     if (MlsError.is(error, "COMMIT_LOST", "CONVERSATION_BEHIND")) return "again"; // Nothing is open, and nothing was done.
     throw error;
   }
