@@ -99,6 +99,14 @@ export class Mallory {
     return encoded((await this.#commit(proposals)).commit);
   }
 
+  /** A commit, so large, of a proposal by reference that nobody gets. */
+  async commitsWhatNobodyHas(size: number): Promise<Bytes> {
+    const hidden: Proposal = { proposalType: "remove", remove: { removed: 1 } };
+    const { newState: state } = await createProposal(this.#state!, false, hidden, this.#mls);
+    const large = { authenticatedData: new Uint8Array(size), ratchetTreeExtension: true };
+    return encoded((await createCommit({ state, cipherSuite: this.#mls }, large)).commit);
+  }
+
   /** This proposal. */
   async proposes(proposal: Proposal): Promise<Bytes> {
     return encoded((await createProposal(this.#state!, false, proposal, this.#mls)).message);

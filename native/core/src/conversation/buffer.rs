@@ -262,9 +262,7 @@ fn keep(
     };
     let mut size: usize = waiting.iter().map(|ticket| ticket.size as usize).sum::<usize>() + bytes.len();
     while waiting.len() >= MAX_BUFFERED || (size > MAX_BUFFERED_BYTES && !waiting.is_empty()) {
-        // What waits for a proposal was found to come from a member; everything else anybody may have sent.
-        let oldest = waiting.iter().position(|ticket| ticket.on != WaitingFor::Proposal);
-        let evicted = waiting.remove(oldest.unwrap_or(0));
+        let evicted = waiting.remove(first_to_go(&waiting));
         size -= evicted.size as usize;
         evict(provider, scope, &evicted, framed.conversation_id.clone(), receipt);
     }
@@ -278,6 +276,21 @@ fn keep(
         since_ms: ticket.since_ms,
         count: waiting.len() + 1,
     }))
+}
+
+/// Which of these makes way. What waits for a proposal was found to come from a member, everything else anybody may have sent: it
+/// goes first. Unless commits that wait for proposals have taken more than half of the room: one member can make many of them.
+fn first_to_go(waiting: &[Ticket]) -> usize {
+    let of_members = |ticket: &&Ticket| ticket.on == WaitingFor::Proposal;
+    let count = waiting.iter().filter(of_members).count();
+    let size: usize = waiting
+        .iter()
+        .filter(of_members)
+        .map(|ticket| ticket.size as usize)
+        .sum();
+    let too_many = count > MAX_BUFFERED / 2 || size > MAX_BUFFERED_BYTES / 2;
+    let first = waiting.iter().position(|ticket| of_members(&ticket) == too_many);
+    first.unwrap_or(0)
 }
 
 fn evict_all(provider: &Provider, scope: &[u8], receipt: &mut Receipt) -> Result<()> {
