@@ -2,13 +2,14 @@
  * Runs the simulation for many seeds, against the built package, and ends with figures. Of a seed that fails it shows the shortest
  * story, and the line to run that again.
  *
- *   npm run test:simulation -- --seeds 1000 [--from 1] [--clients 4] [--steps 60] [--faults '{"crash":0.5}']
+ *   npm run test:simulation -- --seeds 1000 [--from 1] [--clients 4] [--steps 60] [--faults '{"crash":0.5}'] [--guests 0|1|2|3]
  *   npm run test:simulation -- --seed 17 --story
  */
 import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { simulate } from "conclave-mls/testing";
+import { hostileGuest } from "../dist/programs/__tests__/support/hostile.js";
 
 const { values } = parseArgs({
   options: {
@@ -18,6 +19,7 @@ const { values } = parseArgs({
     clients: { type: "string", default: "4" },
     steps: { type: "string", default: "60" },
     faults: { type: "string", default: "{}" },
+    guests: { type: "string" },
     story: { type: "boolean", default: false },
   },
 });
@@ -28,7 +30,10 @@ const seeds =
     : [wholeNumber("seed")];
 // Keystore files are synced at every step; in memory that costs nothing, and what is tested here does not depend on a disk.
 const folder = existsSync("/dev/shm") ? "/dev/shm" : undefined;
-const options = { clients, steps, faults: JSON.parse(values.faults), folder };
+const common = { clients, steps, faults: JSON.parse(values.faults), folder };
+/** Every second seed has a hostile guest, unless told otherwise: without one, more is asked of the people in the end. */
+const guestsOf = (seed) => (values.guests === undefined ? seed % 2 : wholeNumber("guests"));
+const optionsOf = (seed) => ({ ...common, seed, guests: Array.from({ length: guestsOf(seed) }, () => hostileGuest) });
 
 const start = performance.now();
 const totals = {};
@@ -48,7 +53,7 @@ process.exitCode = failed.length === 0 ? 0 : 1;
 
 async function runNext() {
   for (let seed = left.shift(); seed !== undefined; seed = left.shift()) {
-    const result = await simulate({ ...options, seed });
+    const result = await simulate(optionsOf(seed));
     for (const [what, count] of Object.entries(result.counts)) totals[what] = (totals[what] ?? 0) + count;
     if (result.problems.length > 0) failed.push(result);
     if (values.story) console.log(result.history.join("\n"));
@@ -59,12 +64,13 @@ async function runNext() {
 async function explain(first) {
   const { seed } = first.options;
   for (let fewer = 1; fewer <= steps; fewer++) {
-    const result = await simulate({ ...options, seed, steps: fewer });
+    const result = await simulate({ ...optionsOf(seed), steps: fewer });
     if (result.problems.length === 0) continue;
     console.log(`\n${result}`);
+    const guests = values.guests === undefined ? "" : ` --guests ${values.guests}`;
     const faults = values.faults === "{}" ? "" : ` --faults '${values.faults}'`;
     console.log(
-      `or:    npm run test:simulation -- --seed ${seed} --clients ${clients} --steps ${fewer}${faults} --story\n`,
+      `or:    npm run test:simulation -- --seed ${seed} --clients ${clients} --steps ${fewer}${faults}${guests} --story\n`,
     );
     return;
   }

@@ -7,7 +7,7 @@ import {
   type MLSMessage,
   type Proposal,
 } from "ts-mls";
-import { text } from "./people.js";
+import { text } from "./text.js";
 
 /** What adds whomever the key package belongs to. */
 export function addition(keyPackage: Bytes): Proposal {

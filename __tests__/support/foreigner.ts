@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Bytes, CipherSuite } from "conclave-mls";
+import type { Bytes, CipherSuite, MlsTransportResponse } from "conclave-mls";
 import {
   acceptAll,
   type Capabilities,
@@ -26,17 +26,20 @@ import {
   processMessage,
   type Proposal,
   proposeAddExternal,
+  type Welcome,
 } from "ts-mls";
 import { defaultClientConfig } from "ts-mls/clientConfig.js";
 import type { Commit } from "ts-mls/commit.js";
+import { createGroupInfoWithRatchetTree } from "ts-mls/createCommit.js";
 import { signWithLabel } from "ts-mls/crypto/signature.js";
 import { signFramedContentTBS, toTbs } from "ts-mls/framedContent.js";
-import { signKeyPackage } from "ts-mls/keyPackage.js";
+import { makeKeyPackageRef, signKeyPackage } from "ts-mls/keyPackage.js";
+import { ratchetTreeFromExtension } from "ts-mls/groupInfo.js";
 import { encodeLeafNodeTBS, type LeafNodeTBS, signLeafNodeKeyPackage } from "ts-mls/leafNode.js";
 import { protectPublicMessage } from "ts-mls/messageProtectionPublic.js";
 import { addressee, addition, decoded, encoded, hex, nameOf, withLeafKey } from "./foreign-messages.js";
-import { bytes, suite, text } from "./people.js";
-import type { Server } from "./server.js";
+import type { Sent } from "./server.js";
+import { bytes, suite, text } from "./text.js";
 
 type HpkePublicKey = Awaited<ReturnType<CiphersuiteImpl["hpke"]["importPublicKey"]>>;
 
@@ -46,6 +49,28 @@ export type Framing = "public" | "private";
 interface Settings {
   cipherSuite?: CipherSuite;
   framing?: Framing;
+  /** Milliseconds since 1970; the machine's if not given. */
+  now?: () => number;
+}
+
+/** What a foreigner has to do with a server. */
+export interface Mailroom {
+  /** What was sent in a conversation, in order, as far as it has come here. */
+  log(conversationId: string): Bytes[];
+  post(message: Bytes): void;
+  take(sent: Sent): MlsTransportResponse | Promise<MlsTransportResponse>;
+  groupInfo(conversationId: string): Bytes | Promise<Bytes>;
+  takeWelcomes(clientId: string): Bytes[];
+  /** Whether a conversation can be joined from outside; all can if this is missing. */
+  isOpen?(conversationId: string): Promise<boolean>;
+}
+
+/** A commit with what belongs to it, and where its maker is when it is accepted. */
+interface Made {
+  readonly commit: Bytes;
+  readonly welcome: Welcome | undefined;
+  readonly proposals: Proposal[];
+  readonly newState: ClientState;
 }
 
 /**
@@ -54,7 +79,7 @@ interface Settings {
  */
 export class Foreigner {
   readonly name: string;
-  readonly server: Server;
+  readonly server: Mailroom;
   /** What its key packages say from now on that it can do. */
   capabilities: Capabilities;
   readonly #mls: CiphersuiteImpl;
@@ -62,15 +87,22 @@ export class Foreigner {
   readonly #invitations: { publicPackage: KeyPackage; privatePackage: PrivateKeyPackage }[] = [];
   /** The private keys of updates that were proposed, by their public keys, in hex. */
   readonly #updates = new Map<string, Bytes>();
-  readonly #own = new Set<Bytes>();
+  readonly #own = new Set<string>();
+  readonly #now: () => number;
   #joined: ClientState | undefined;
   #read = 0;
 
-  private constructor(name: string, server: Server, mls: CiphersuiteImpl, framing: Framing) {
+  private constructor(
+    name: string,
+    server: Mailroom,
+    mls: CiphersuiteImpl,
+    { framing = "private", now = Date.now }: Settings,
+  ) {
     this.name = name;
     this.server = server;
     this.#mls = mls;
     this.#framing = framing;
+    this.#now = now;
     this.capabilities = {
       versions: ["mls10"],
       ciphersuites: [mls.name],
@@ -81,19 +113,26 @@ export class Foreigner {
   }
 
   /** Comes without a conversation. Handshake messages are framed as private messages unless told otherwise. */
-  static async comes(name: string, server: Server, settings: Settings = {}): Promise<Foreigner> {
-    const { cipherSuite = suite, framing = "private" } = settings;
-    return new Foreigner(name, server, await getCiphersuiteImpl(getCiphersuiteFromName(cipherSuite)), framing);
+  static async comes(name: string, server: Mailroom, settings: Settings = {}): Promise<Foreigner> {
+    const { cipherSuite = suite } = settings;
+    return new Foreigner(name, server, await getCiphersuiteImpl(getCiphersuiteFromName(cipherSuite)), settings);
   }
 
   /** A fresh key package, with a signature key of its own; it says that it can do what nobody knows (RFC 9420 section 13.5). */
   async keyPackage(odd: { credential?: Credential; lifetime?: Lifetime } = {}): Promise<Bytes> {
-    const now = BigInt(Math.floor(Date.now() / 1000));
+    const now = BigInt(Math.floor(this.#now() / 1000));
     const { lifetime = { notBefore: now - 3_600n, notAfter: now + 7n * 86_400n } } = odd;
     const { credential = { credentialType: "basic", identity: bytes(this.name) } } = odd;
     const invitation = await generateKeyPackage(credential, this.capabilities, lifetime, [], this.#mls);
     this.#invitations.push(invitation);
     return encoded({ version: "mls10", wireformat: "mls_key_package", keyPackage: invitation.publicPackage });
+  }
+
+  /** The KeyPackageRef of a key package (RFC 9420 section 5.2), lowercase hex. */
+  async refOf(keyPackage: Bytes): Promise<string> {
+    const message = decoded(keyPackage);
+    if (message.wireformat !== "mls_key_package") throw new Error("This is no key package.");
+    return hex(await makeKeyPackageRef(message.keyPackage, this.#mls.hash));
   }
 
   /** A key package whose leaf has this public key, which need not be one. */
@@ -111,14 +150,17 @@ export class Foreigner {
   async joins(): Promise<void> {
     const [welcome] = this.server.takeWelcomes(this.name).map(decoded);
     if (welcome?.wireformat !== "mls_welcome") throw new Error(`No Welcome waits for ${this.name}.`);
-    const { publicPackage, privatePackage } = this.#invitations.at(-1)!;
-    this.#joined = await joinGroup(welcome.welcome, publicPackage, privatePackage, emptyPskIndex, this.#mls);
+    const invited = new Set(welcome.welcome.secrets.map(({ newMember }) => hex(newMember)));
+    for (const { publicPackage, privatePackage } of this.#invitations) {
+      if (!invited.has(hex(await makeKeyPackageRef(publicPackage, this.#mls.hash)))) continue;
+      this.#joined = await joinGroup(welcome.welcome, publicPackage, privatePackage, emptyPskIndex, this.#mls);
+    }
     this.#read = this.#log.length;
   }
 
   /** Proposes from outside that it be added (RFC 9420 section 12.1.8). */
   async asksToJoin(id: string): Promise<Bytes> {
-    const message = decoded(this.server.groupInfo(id));
+    const message = decoded(await this.server.groupInfo(id));
     if (message.wireformat !== "mls_group_info") throw new Error("This is no GroupInfo.");
     await this.keyPackage();
     const { publicPackage, privatePackage } = this.#invitations.at(-1)!;
@@ -137,7 +179,7 @@ export class Foreigner {
     const from = this.#read;
     this.#read = this.#log.length;
     const heard = [];
-    for (const message of this.#log.slice(from).filter((one) => !this.#own.has(one))) {
+    for (const message of this.#log.slice(from).filter((one) => !this.#own.has(hashOf(one)))) {
       heard.push(...(await this.#receives(message)));
     }
     return heard;
@@ -178,34 +220,8 @@ export class Foreigner {
 
   /** Commits all proposals that it knows of, and these. The server must take it. */
   async commits(...extraProposals: Proposal[]): Promise<void> {
-    const before = this.#state;
-    const pending = Object.values(before.unappliedProposals).map(({ proposal }) => proposal);
-    const { commit, newState, welcome } = await createCommit(
-      { state: before, cipherSuite: this.#mls },
-      { extraProposals, wireAsPublicMessage: this.#framing === "public", ratchetTreeExtension: true },
-    );
-    const groupInfo = await createGroupInfoWithExternalPubAndRatchetTree(newState, [], this.#mls);
-    const bundle = {
-      commit: encoded(commit),
-      groupInfo: encoded({ version: "mls10", wireformat: "mls_group_info", groupInfo }),
-      ...(welcome && { welcome: encoded({ version: "mls10", wireformat: "mls_welcome", welcome }) }),
-    };
-    this.#own.add(bundle.commit);
-    const answer = this.server.take({
-      from: this.name,
-      bundle,
-      context: {
-        conversationId: this.#id,
-        epoch: before.groupContext.epoch,
-        commitId: createHash("sha256").update(bundle.commit).digest("hex"),
-        attempt: 1,
-        change: { added: [], removed: [], updated: [] },
-        welcomeTo: [...pending, ...extraProposals].flatMap(addressee),
-        signal: new AbortController().signal,
-      },
-    });
-    if (answer.status !== "success") throw new Error(`The server does not take the commit of ${this.name}.`);
-    this.#state = newState;
+    const made = await this.#commit(extraProposals, this.#framing === "public");
+    if (!(await this.#send(made))) throw new Error(`The server does not take the commit of ${this.name}.`);
   }
 
   /**
@@ -213,13 +229,32 @@ export class Foreigner {
    * is not sent, and this member stays where it is.
    */
   async forges(odd: (commit: Commit) => Commit): Promise<Bytes> {
-    const { groupContext, signaturePrivateKey, keySchedule } = this.#state;
-    const made = await createCommit(
+    return (await this.#forge(odd)).commit;
+  }
+
+  /** The same, sent with the GroupInfo of the commit as it was before. Answers whether the server takes it. */
+  async commitsForged(odd: (commit: Commit) => Commit): Promise<boolean> {
+    return this.#send(await this.#forge(odd));
+  }
+
+  async #commit(
+    extraProposals: Proposal[],
+    wireAsPublicMessage: boolean,
+  ): Promise<Made & { readonly framed: MLSMessage }> {
+    const pending = Object.values(this.#state.unappliedProposals).map(({ proposal }) => proposal);
+    const { commit, newState, welcome } = await createCommit(
       { state: this.#state, cipherSuite: this.#mls },
-      { extraProposals: [], wireAsPublicMessage: true },
+      { extraProposals, wireAsPublicMessage, ratchetTreeExtension: true },
     );
-    if (made.commit.wireformat !== "mls_public_message") throw new Error("It was to be public.");
-    const { content, auth } = made.commit.publicMessage;
+    const proposals = [...pending, ...extraProposals];
+    return { commit: encoded(commit), framed: commit, welcome, proposals, newState };
+  }
+
+  async #forge(odd: (commit: Commit) => Commit): Promise<Made> {
+    const { groupContext, signaturePrivateKey, keySchedule } = this.#state;
+    const made = await this.#commit([], true);
+    if (made.framed.wireformat !== "mls_public_message") throw new Error("It was to be public.");
+    const { content, auth } = made.framed.publicMessage;
     if (content.contentType !== "commit" || auth.contentType !== "commit") throw new Error("It was to be a commit.");
     const changed = { ...content, commit: odd(content.commit) };
     const toSign = toTbs(changed, "mls_public_message", groupContext);
@@ -230,16 +265,83 @@ export class Foreigner {
       { wireformat: "mls_public_message", content: changed, auth: { ...auth, signature } },
       this.#mls,
     );
-    return encoded({ version: "mls10", wireformat: "mls_public_message", publicMessage });
+    return { ...made, commit: encoded({ version: "mls10", wireformat: "mls_public_message", publicMessage }) };
   }
 
-  /** Joins from outside by a commit that removes the leaf of this name, whoever it belongs to. */
+  /** Goes on in the epoch that it begins, if the server takes it. */
+  async #send({ commit, welcome, proposals, newState }: Made): Promise<boolean> {
+    const before = this.#state;
+    const bundle = {
+      commit,
+      groupInfo: await this.#groupInfoOf(newState),
+      ...(welcome && { welcome: encoded({ version: "mls10", wireformat: "mls_welcome", welcome }) }),
+    };
+    const removed = proposals.flatMap((one) => {
+      const leaf = one.proposalType === "remove" ? this.#leaves()[one.remove.removed] : undefined;
+      if (leaf === undefined || one.proposalType !== "remove") return [];
+      return [{ clientId: nameOf(leaf), leafIndex: one.remove.removed, signatureKey: leaf.signaturePublicKey }];
+    });
+    this.#own.add(hashOf(commit));
+    const answer = await this.server.take({
+      from: this.name,
+      bundle,
+      context: {
+        conversationId: this.#id,
+        epoch: before.groupContext.epoch,
+        commitId: hashOf(commit),
+        attempt: 1,
+        change: { added: [], removed, updated: [] },
+        welcomeTo: proposals.flatMap(addressee),
+        signal: new AbortController().signal,
+      },
+    });
+    if (answer.status === "success") this.#state = newState;
+    return answer.status === "success";
+  }
+
+  /** The GroupInfo of the epoch it is in. */
+  async groupInfo(): Promise<Bytes> {
+    return this.#groupInfoOf(this.#state);
+  }
+
+  async #groupInfoOf(state: ClientState): Promise<Bytes> {
+    const { groupContext, confirmationTag, ratchetTree } = state;
+    const open = (await this.server.isOpen?.(this.#id)) ?? true;
+    const groupInfo = open
+      ? await createGroupInfoWithExternalPubAndRatchetTree(state, [], this.#mls)
+      : await createGroupInfoWithRatchetTree(groupContext, confirmationTag, state, ratchetTree, [], this.#mls);
+    return encoded({ version: "mls10", wireformat: "mls_group_info", groupInfo });
+  }
+
+  /**
+   * Knows of no proposal any more that adds somebody. ts-mls leaves a rejection unhandled when it commits several
+   * of them and one is not valid.
+   */
+  forgetsAdditions(): void {
+    const known = Object.entries(this.#state.unappliedProposals);
+    const unappliedProposals = Object.fromEntries(known.filter(([, { proposal }]) => proposal.proposalType !== "add"));
+    this.#state = { ...this.#state, unappliedProposals };
+  }
+
+  /** Has nothing to do with its conversation any more. */
+  leaves(): void {
+    this.#joined = undefined;
+  }
+
+  /** Whether it is in a conversation, as far as it knows. */
+  get isIn(): boolean {
+    return this.#joined !== undefined && this.active;
+  }
+
+  /** Joins from outside by a commit that removes the leaf of this name, if there is any, whoever it belongs to. */
   async takesThePlaceOf(name: string, id: string): Promise<Bytes> {
-    const message = decoded(this.server.groupInfo(id));
+    const message = decoded(await this.server.groupInfo(id));
     if (message.wireformat !== "mls_group_info") throw new Error("This is no GroupInfo.");
     await this.keyPackage();
     const { publicPackage, privatePackage } = this.#invitations.at(-1)!;
     const isTheVictim = (_: KeyPackage, leaf: LeafNode): boolean => nameOf(leaf) === name;
+    const tree = ratchetTreeFromExtension(message.groupInfo) ?? [];
+    const isThere = tree.some((node) => node?.nodeType === "leaf" && nameOf(node.leaf) === name);
     const keyPackageEqualityConfig = { compareKeyPackages: () => false, compareKeyPackageToLeafNode: isTheVictim };
     // ts-mls takes the key in a GroupInfo without its length for the key; RFC 9420 section 12.4.3.2 gives it one.
     const { hpke } = this.#mls;
@@ -249,7 +351,7 @@ export class Foreigner {
       message.groupInfo,
       publicPackage,
       privatePackage,
-      true,
+      isThere,
       { ...this.#mls, hpke: { ...hpke, importPublicKey } },
       undefined,
       { ...defaultClientConfig, keyPackageEqualityConfig },
@@ -334,7 +436,7 @@ export class Foreigner {
 
   #post(message: MLSMessage): Bytes {
     const posted = encoded(message);
-    this.#own.add(posted);
+    this.#own.add(hashOf(posted));
     this.server.post(posted);
     return posted;
   }
@@ -355,4 +457,8 @@ export class Foreigner {
   set #state(state: ClientState) {
     this.#joined = state;
   }
+}
+
+function hashOf(message: Bytes): string {
+  return createHash("sha256").update(message).digest("hex");
 }

@@ -1,8 +1,8 @@
+import type { Bytes } from "conclave-mls";
 import { type Credential, encodeRequiredCapabilities, type Proposal } from "ts-mls";
 import { addition } from "./foreign-messages.js";
 import { Foreigner } from "./foreigner.js";
-import { bytes } from "./people.js";
-import type { Trio } from "./trio.js";
+import { bytes } from "./text.js";
 
 const named = (name: string): Credential => ({ credentialType: "basic", identity: bytes(name) });
 const certificate: Credential = { credentialType: "x509", certificates: [bytes("a certificate")] };
@@ -11,8 +11,14 @@ const p256 = "MLS_128_DHKEMP256_AES128GCM_SHA256_P256";
 /** What Conclave does about it: it is not even kept; it is kept, but in no commit; or one of two is in the commit. */
 export type Fate = "rejected" | "left out" | "done once";
 
+/** Frank, who proposes, and alice, who is a member; bob is one, too. */
+interface Setting {
+  readonly frank: Foreigner;
+  readonly alice: { keyPackage(): Promise<Bytes> };
+}
+
 /** What frank proposes although no commit may contain it, or not both of it. */
-export const oddProposals: [string, Fate, (trio: Trio) => Promise<unknown>][] = [
+export const oddProposals: [string, Fate, (setting: Setting) => Promise<unknown>][] = [
   [
     "an addition of a member with the key it has",
     "rejected",
@@ -43,8 +49,8 @@ export const oddProposals: [string, Fate, (trio: Trio) => Promise<unknown>][] = 
   [
     "an addition for another cipher suite",
     "rejected",
-    async ({ frank, server }) => {
-      const dora = await Foreigner.comes("dora", server, { cipherSuite: p256 });
+    async ({ frank }) => {
+      const dora = await Foreigner.comes("dora", frank.server, { cipherSuite: p256 });
       return frank.proposesToAdd(await dora.keyPackage());
     },
   ],
@@ -62,24 +68,24 @@ export const oddProposals: [string, Fate, (trio: Trio) => Promise<unknown>][] = 
   [
     "an addition that is over",
     "left out",
-    async ({ frank, server }) => {
-      const dora = await Foreigner.comes("dora", server);
+    async ({ frank }) => {
+      const dora = await Foreigner.comes("dora", frank.server);
       return frank.proposesToAdd(await dora.keyPackage({ lifetime: { notBefore: 0n, notAfter: 1n } }));
     },
   ],
   [
     "an addition that never ends",
     "left out",
-    async ({ frank, server }) => {
-      const dora = await Foreigner.comes("dora", server);
+    async ({ frank }) => {
+      const dora = await Foreigner.comes("dora", frank.server);
       return frank.proposesToAdd(await dora.keyPackage({ lifetime: { notBefore: 0n, notAfter: 2n ** 63n } }));
     },
   ],
   [
     "an addition with a certificate",
     "rejected",
-    async ({ frank, server }) => {
-      const dora = await Foreigner.comes("dora", server);
+    async ({ frank }) => {
+      const dora = await Foreigner.comes("dora", frank.server);
       return frank.proposesToAdd(await dora.keyPackage({ credential: certificate }));
     },
   ],

@@ -1,6 +1,5 @@
 import {
   type Bytes,
-  type CipherSuite,
   type CommitOptions,
   Credential,
   type CredentialRef,
@@ -12,15 +11,9 @@ import {
 } from "conclave-mls";
 import { type Clock, withClock } from "../../lib/clock.js";
 import type { Server } from "./server.js";
+import { bytes, suite, text } from "./text.js";
 
-/** The suite of the tests that are not about suites. */
-export const suite: CipherSuite = "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519";
-
-/** The bytes of a text. */
-export const bytes = (text: string): Bytes => new TextEncoder().encode(text);
-
-/** The text of bytes. */
-export const text = (content: Bytes): string => new TextDecoder().decode(content);
+export { bytes, suite, text };
 
 type Settings = Partial<SessionOptions> & { database?: Database; clock?: Clock; fetch?: boolean };
 

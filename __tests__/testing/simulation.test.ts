@@ -4,10 +4,13 @@ import { inspectMessage } from "conclave-mls";
 import { type DeliveryService, EmbeddedDeliveryService } from "conclave-mls/delivery-service";
 import { noFaults, simulate, type SimulationOptions } from "conclave-mls/testing";
 import { cleanUp, freshPath } from "../support/files.js";
+import { hostileGuest } from "../support/hostile.js";
 
 afterEach(cleanUp);
 
-const SEEDS = 60;
+const SEEDS = 40;
+/** How many seeds have a hostile guest. */
+const HOSTILE_SEEDS = 20;
 /** A disk that syncs slowly would only make this slow. */
 const folder = existsSync("/dev/shm") ? { folder: "/dev/shm" } : {};
 
@@ -41,6 +44,30 @@ describe("honest clients on a bad network agree in the end", () => {
     expect(counts["crashes"]).toBeUndefined();
     expect(counts["messages out of reach"]).toBeUndefined();
     expect(counts["messages read"]).toBeGreaterThan(10);
+  });
+});
+
+describe("a hostile member", () => {
+  it("parts nobody who does not say so, in any of some runs, and is refused in some", async () => {
+    const totals: Record<string, number> = {};
+    for (let seed = 1; seed <= HOSTILE_SEEDS; seed++) {
+      const result = await simulate({ ...folder, seed, guests: [hostileGuest] });
+      if (result.problems.length > 0) {
+        throw new Error(`${String(result)}\nor:    npm run test:simulation -- --seed ${seed} --guests 1 --story`);
+      }
+      for (const [what, count] of Object.entries(result.counts)) totals[what] = (totals[what] ?? 0) + count;
+    }
+    const met = ["hostile commits accepted", "stalls", "absences", "wrong clocks", "Welcomes replayed"];
+    for (const what of [...met, "GroupInfos replayed", "rollbacks refused"]) expect(totals[what]).toBeGreaterThan(0);
+  }, 60_000);
+
+  it("does the same for the same seed", async () => {
+    for (const seed of ["a guest", "another guest"]) {
+      const options = { ...folder, seed, guests: [hostileGuest, hostileGuest] };
+      const [one, other] = [await simulate(options), await simulate(options)];
+      expect(other.history).toEqual(one.history);
+      expect(other.counts).toEqual(one.counts);
+    }
   });
 });
 

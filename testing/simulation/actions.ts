@@ -153,7 +153,7 @@ const JOIN_ENDINGS: readonly MlsErrorCode[] = [
 ];
 
 /** How it can end where a guest's commit was accepted: stalled, or with a GroupInfo of the guest's. */
-const DOUBTFUL_ENDINGS: readonly MlsErrorCode[] = ["CONVERSATION_STALLED", "MESSAGE_INVALID"];
+const DOUBTFUL_ENDINGS: readonly MlsErrorCode[] = ["CONVERSATION_STALLED", "GROUP_INFO_INVALID"];
 
 /** Joins from outside: for the first time, again, or anew though a member, as who is behind does to be healed. */
 const joins: Action = {
@@ -288,7 +288,6 @@ export function expectedEnding(error: unknown, { mayEndWith }: Action, world: Wo
     world.history.count("key packages refused");
     return error.code;
   }
-  const { conversationId = "" } = MlsError.is(error) ? error.context : {};
-  const inDoubt = world.truth.isInDoubt(conversationId) && MlsError.is(error, ...DOUBTFUL_ENDINGS);
+  const inDoubt = world.truth.isAnythingInDoubt && MlsError.is(error, ...DOUBTFUL_ENDINGS);
   return inDoubt ? error.code : undefined;
 }

@@ -69,14 +69,15 @@ async function notBehind(conversation: AcceptedConversation, people: readonly Pe
 
 /**
  * Whether somebody cannot go on by itself, and says so: a commit of a guest was not applied, or
- * messages wait for what has followed from it. Only where a guest's commit was accepted: elsewhere
+ * messages wait for what has followed from it. A guest's commit from outside stalls nobody, since
+ * every stranger can make one; that it was rejected is told all the same. Only where a guest's commit was accepted: elsewhere
  * nobody may be behind.
  */
-export async function isBehind(conversation: AcceptedConversation, { session }: Person): Promise<boolean> {
+export async function isBehind(conversation: AcceptedConversation, { session, notes }: Person): Promise<boolean> {
   if (conversation.ofGuests.size === 0 || session === undefined) return false;
   try {
-    const { stalled, waiting } = await session.conversation(conversation.id).state();
-    return stalled !== undefined || waiting > 0;
+    const { epoch, stalled, waiting } = await session.conversation(conversation.id).state();
+    return stalled !== undefined || waiting > 0 || notes.refused.get(conversation.id) === epoch;
   } catch (error) {
     if (MlsError.is(error, "CONVERSATION_NOT_FOUND")) return false;
     throw error;

@@ -27,6 +27,8 @@ export class Notes {
   readonly unstored = new Set<Id>();
   /** Conversations that were wiped: the session knows nothing of what was read and sent before. */
   readonly wiped = new Set<Id>();
+  /** The epochs whose commit, one of a guest, was rejected, by conversation. */
+  readonly refused = new Map<Id, bigint>();
   /** Messages that the session keeps until they can be read. */
   readonly #waiting = new Set<Id>();
   readonly #name: Id;
@@ -46,7 +48,8 @@ export class Notes {
       if (one.type === "message") this.#reads(one);
       else if (one.type === "unreadable") this.#loses(one);
       else if (one.type === "commit") this.#world.truth.notesApplied(this.#name, one.messageId);
-      else if (one.type === "rejected" && this.#isGenuine(one.messageId)) {
+      else if (one.type === "rejected") this.#refuses(one);
+      if (one.type === "rejected" && this.#isGenuine(one.messageId)) {
         this.#world.history.problem(this.#name, `rejected a genuine message: ${one.code}, ${one.reason}`);
       }
     }
@@ -60,6 +63,11 @@ export class Notes {
   /** The session ended while it handed this message over: that may be lost, and what it released too. */
   endedAt(messageId: Id): void {
     for (const id of [messageId, ...this.#waiting]) this.mayBeLost.add(id);
+  }
+
+  #refuses({ messageId, conversationId, epoch }: Received & { type: "rejected" }): void {
+    const conversation = this.#world.truth.conversations.get(conversationId ?? "");
+    if (conversation?.ofGuests.has(messageId) === true && epoch !== undefined) this.refused.set(conversation.id, epoch);
   }
 
   /** What was read and stays read, or was sent, is not lost, whenever it comes again. */

@@ -42,6 +42,11 @@ export class Truth {
     this.#comparesFates(commitId);
   }
 
+  /** Whether a guest's commit was accepted anywhere: not all errors say which conversation they are about. */
+  get isAnythingInDoubt(): boolean {
+    return [...this.conversations.keys()].some((id) => this.isInDoubt(id));
+  }
+
   /** Whether a guest's commit was accepted there, so that the people may have parted from the server. */
   isInDoubt(conversationId: Id): boolean {
     return (this.conversations.get(conversationId)?.ofGuests.size ?? 0) > 0;
