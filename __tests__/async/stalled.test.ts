@@ -50,6 +50,8 @@ describe("a commit of a member that would leave others unable to commit", () => 
   ])("by adding a leaf with a key %s is refused", async (_, key) => {
     const { frank, alice, bob, server, team } = await Trio.meets();
     const odd = await Foreigner.comes("odd", server);
+    const adding = team.addMembers([await odd.keyPackageWithLeafKey(key)]);
+    await expect(adding).rejects.toMatchObject({ code: "KEY_PACKAGE_INVALID" });
     await frank.commits(addition(await odd.keyPackageWithLeafKey(key)));
     for (const member of [alice, bob]) {
       expect((await member.reads("team")).at(-1)).toMatchObject({ type: "rejected", code: "MESSAGE_INVALID" });

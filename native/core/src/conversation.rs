@@ -9,7 +9,7 @@ pub mod external_join;
 mod framed;
 pub(crate) mod generations;
 mod group_info;
-mod hpke_key;
+pub(crate) mod hpke_key;
 pub mod info;
 pub mod intent;
 pub mod join;

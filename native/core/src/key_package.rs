@@ -18,6 +18,7 @@ use tls_codec::{DeserializeBytes, Serialize as _};
 use crate::cipher_suite::cipher_suite;
 use crate::codec::decode;
 use crate::conversation::external_join::EXTERNAL_JOIN;
+use crate::conversation::hpke_key::written_key_can_be_encrypted_to;
 use crate::credential::CredentialRow;
 use crate::error::{Code, Error, Result};
 use crate::key_package::forget::hash_ref;
@@ -193,7 +194,7 @@ fn framed(package: MlsKeyPackage) -> Result<Vec<u8>> {
         .map_err(|cause| Error::internal("a key package could not be written").caused_by(cause))
 }
 
-/// A key package of somebody else, checked: framing, signatures, credential (RFC 9420 section 10.1). Not its lifetime: that is for
+/// A key package of somebody else, checked: framing, signatures, credential, keys (RFC 9420 section 10.1). Not its lifetime: that is for
 /// who adds somebody by it ([`lifetime::refuses_to_add`]).
 pub(crate) fn validated(crypto: &impl OpenMlsCrypto, bytes: &[u8]) -> Result<MlsKeyPackage> {
     let invalid = |what: &str| {
@@ -214,6 +215,12 @@ pub(crate) fn validated(crypto: &impl OpenMlsCrypto, bytes: &[u8]) -> Result<Mls
         .map_err(|cause| invalid("its signature, keys or extensions are not valid").caused_by(cause))?;
     if package.leaf_node().credential().credential_type() != openmls::prelude::CredentialType::Basic {
         return Err(invalid("its credential is not a basic one"));
+    }
+    let suite = package.ciphersuite();
+    if !written_key_can_be_encrypted_to(crypto, suite, package.hpke_init_key())
+        || !written_key_can_be_encrypted_to(crypto, suite, package.leaf_node().encryption_key())
+    {
+        return Err(invalid("nothing can be encrypted to one of its keys"));
     }
     Ok(package)
 }

@@ -2,6 +2,7 @@
 
 use openmls::prelude::{Ciphersuite, OpenMlsCrypto};
 use openmls_traits::types::HpkeKemType;
+use tls_codec::{DeserializeBytes, Serialize, VLBytes};
 
 /// Whether something can be encrypted to this key. A leaf or a parent node with any other key would
 /// make every later path fail that has to be encrypted to it.
@@ -11,6 +12,21 @@ pub(crate) fn can_be_encrypted_to(crypto: &impl OpenMlsCrypto, suite: Ciphersuit
         HpkeKemType::DhKem25519 => key.len() == 32 && !is_of_low_order(key),
         _ => crypto.hpke_seal(suite.hpke_config(), key, &[], &[], &[]).is_ok(),
     }
+}
+
+/// The same for what begins with a key, as RFC 9420 writes it: a key itself, or a parent node.
+pub(crate) fn written_key_can_be_encrypted_to(
+    crypto: &impl OpenMlsCrypto,
+    suite: Ciphersuite,
+    begins_with_key: &impl Serialize,
+) -> bool {
+    let Ok(bytes) = begins_with_key.tls_serialize_detached() else {
+        return false;
+    };
+    let Ok((key, _)) = VLBytes::tls_deserialize_bytes(&bytes) else {
+        return false;
+    };
+    can_be_encrypted_to(crypto, suite, key.as_slice())
 }
 
 /// The points of small order on Curve25519 as X25519 reads them, least byte first, without the top

@@ -7,12 +7,11 @@ use openmls::prelude::{
     QueuedProposal, Sender, StagedCommit,
 };
 use openmls_traits::OpenMlsProvider;
-use tls_codec::{DeserializeBytes, VLBytes};
 
 use crate::conversation::Conversation;
 use crate::conversation::admit::{Door, Roster};
 use crate::conversation::external_join::{EXTERNAL_JOIN, allows};
-use crate::conversation::hpke_key::can_be_encrypted_to;
+use crate::conversation::hpke_key::written_key_can_be_encrypted_to;
 use crate::conversation::stalled::StallCause;
 use crate::conversation::verdict::Verdict;
 use crate::error::Code;
@@ -173,16 +172,8 @@ impl Conversation<'_> {
         })
     }
 
-    /// Whether something can be encrypted to the key that this begins with, as RFC 9420 writes it: a
-    /// key itself, or a parent node.
     fn can_be_encrypted_to(&self, begins_with_key: &impl tls_codec::Serialize) -> bool {
-        let Ok(bytes) = begins_with_key.tls_serialize_detached() else {
-            return false;
-        };
-        let Ok((key, _)) = VLBytes::tls_deserialize_bytes(&bytes) else {
-            return false;
-        };
-        can_be_encrypted_to(self.provider.crypto(), self.group.ciphersuite(), key.as_slice())
+        written_key_can_be_encrypted_to(self.provider.crypto(), self.group.ciphersuite(), begins_with_key)
     }
 }
 
