@@ -44,10 +44,11 @@ class Hostile implements Guest {
     this.frank = frank;
   }
 
-  /** Publishes what it is invited by; the last of them is no key at all. */
+  /** Publishes what it is invited by; with one of them nobody may invite it. */
   async comes(): Promise<void> {
+    await this.#publish(await this.frank.keyPackage());
     await this.#publish(await this.frank.keyPackageWithLeafKey(new Uint8Array(32)));
-    for (let count = 0; count < KEY_PACKAGES; count++) await this.#publish(await this.frank.keyPackage());
+    await this.#publish(await this.frank.keyPackage());
   }
 
   async acts(): Promise<void> {

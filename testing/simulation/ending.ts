@@ -29,7 +29,7 @@ export async function end(world: World, people: readonly Person[]): Promise<void
       await session.conversation(conversation.id).updateKeys();
     });
     await catchUp(world, others);
-    for (const person of await notBehind(conversation, [first, ...others])) {
+    for (const person of await notBehind(conversation, reachable(conversation, people))) {
       await succeeds(person, `could not say good-bye in ${conversation.id}`, async (session) => {
         await person.seals(session, conversation.id);
         await person.posts();
