@@ -57,8 +57,8 @@ describe("a hostile member", () => {
       }
       for (const [what, count] of Object.entries(result.counts)) totals[what] = (totals[what] ?? 0) + count;
     }
-    const met = ["hostile commits accepted", "stalls", "absences", "wrong clocks", "Welcomes replayed"];
-    for (const what of [...met, "GroupInfos replayed", "rollbacks refused"]) expect(totals[what]).toBeGreaterThan(0);
+    const met = ["hostile commits accepted", "stalls", "absences", "wrong clocks", "clock jumps", "Welcomes replayed"];
+    for (const what of [...met, "GroupInfos replayed"]) expect([what, totals[what] ?? 0]).not.toEqual([what, 0]);
   }, 60_000);
 
   it("does the same for the same seed", async () => {
