@@ -53,7 +53,14 @@ const keyPackage = z.object({
   lastResort: z.boolean(),
 });
 const cursor = z.int().min(0);
-const signal = z.instanceof(AbortSignal).optional();
+/** Whatever behaves like one: other realms have a class of their own. */
+const signal = z
+  .custom<AbortSignal>(
+    (value) =>
+      typeof (value as AbortSignal | undefined)?.addEventListener === "function" && "aborted" in (value as object),
+    "must be an AbortSignal",
+  )
+  .optional();
 const limit = z.int().min(1).max(MOST_ENTRIES).default(100);
 
 export const requests = {

@@ -1,4 +1,6 @@
 import { createHash } from "node:crypto";
+// Of Node itself: not every environment of tests has them as globals.
+import { TextDecoder, TextEncoder } from "node:util";
 import { type Bytes, copyBytes } from "./bytes.js";
 import { MlsError } from "./errors.js";
 

@@ -35,6 +35,16 @@ export class Consumer implements Disposable {
     }
   }
 
+  /** Takes a linked package away again. */
+  unlink(name: string): void {
+    rmSync(join(this.folder, "node_modules", name));
+  }
+
+  /** Copies a package of the checkout, where a link would lead out of the project. */
+  copy(name: string): void {
+    cpSync(join(checkout, "node_modules", name), join(this.folder, "node_modules", name), { recursive: true });
+  }
+
   /** What the published package consists of, copied by hand: for tests that damage an installation. */
   copyPackage(to = "node_modules/conclave-mls"): string {
     const home = join(this.folder, to);
@@ -48,6 +58,11 @@ export class Consumer implements Disposable {
   async node(name: string, program: string, ...options: string[]): Promise<string> {
     this.write(name, program);
     return this.#run(process.execPath, ...options, name);
+  }
+
+  /** Runs Node with these arguments and answers what the program printed. */
+  async run(...args: string[]): Promise<string> {
+    return this.#run(process.execPath, ...args);
   }
 
   /** Runs a tool of the checkout on this project; rejects with what it printed when it fails. */

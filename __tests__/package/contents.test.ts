@@ -21,7 +21,7 @@ describe("what the tarball carries", () => {
   test("the two builds, the addon, the licences, and nothing else", () => {
     const allowed = [
       /^dist\/(esm|cjs)\/package\.json$/,
-      /^dist\/(esm|cjs)\/(lib|delivery-service|testing)\/[a-z/-]+\.(c?js|d\.c?ts)$/,
+      /^dist\/(esm|cjs)\/(lib|delivery-service|testing)\/[a-z/-]+\.([cm]?js|d\.[cm]?ts)$/,
       /^prebuilds\/[a-z0-9]+-[a-z0-9]+\/conclave(\.glibc|\.musl)?\.node$/,
       /^(package\.json|README\.md|CHANGELOG\.md|LICENSE-APACHE|LICENSE-MIT|THIRD-PARTY-NOTICES)$/,
     ];

@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { fingerprint, inRoot, stamp } from "./files.mjs";
 import { run } from "./run.mjs";
 
@@ -45,9 +45,20 @@ export const compiled = {
       // tsc emits nothing for a .d.ts, and the emitted types refer to it.
       copyFileSync(inRoot("lib/native-binding.d.ts"), inRoot("dist", project, "lib/native-binding.d.ts"));
     }
+    useTheModulesOwnFolder();
     builtStamp.write(before);
   },
 };
+
+/** In dist/esm `here.mjs` takes the place of `here.cjs`: TypeScript has no way to say so. */
+function useTheModulesOwnFolder() {
+  const native = inRoot("dist/esm/lib/native.js");
+  const [before, after, ...more] = readFileSync(native, "utf8").split("./here.cjs");
+  if (after === undefined || more.length > 0)
+    throw new Error("compiled: lib/native.ts imports here.cjs no more, or twice.");
+  writeFileSync(native, `${before}./here.mjs${after}`);
+  for (const name of ["here.cjs", "here.d.cts"]) rmSync(inRoot("dist/esm/lib", name));
+}
 
 function sources() {
   return fingerprint([...SOURCES, ...CONFIGS, "package.json", "scripts/ensure/compiled.mjs"]);
