@@ -1,4 +1,4 @@
-import type { CipherSuite, CommitBundle, Id, KeyPackage, MlsTransportResponse } from "../lib/index.js";
+import type { CipherSuite, Id, MlsTransportResponse } from "../lib/index.js";
 import { Arrivals } from "./arrivals.js";
 import { commitOrder, type CommitOrder } from "./commits.js";
 import { conversationStore } from "./conversations.js";
@@ -15,7 +15,9 @@ import type {
   LogEntry,
   MembershipClaim,
   PullOptions,
+  PublishedKeyPackage,
   QueueEntry,
+  SentBundle,
   SentMessage,
   StoredGroupInfo,
 } from "./service.js";
@@ -65,12 +67,12 @@ export class EmbeddedDeliveryService implements DeliveryService {
     this.#messages = messageOrder({ conversations, members, queues });
   }
 
-  async publishKeyPackages(clientId: Id, keyPackages: readonly KeyPackage[]): Promise<void> {
+  async publishKeyPackages(clientId: Id, keyPackages: readonly PublishedKeyPackage[]): Promise<void> {
     const request = checked(requests.publishKeyPackages, { clientId, keyPackages });
     this.#run(() => this.#directory.publish(request));
   }
 
-  async claimKeyPackage(ofClientId: Id, cipherSuite: CipherSuite): Promise<KeyPackage | undefined> {
+  async claimKeyPackage(ofClientId: Id, cipherSuite: CipherSuite): Promise<PublishedKeyPackage | undefined> {
     const request = checked(requests.claimKeyPackage, { ofClientId, cipherSuite });
     return this.#run(() => this.#directory.claim(request));
   }
@@ -85,7 +87,7 @@ export class EmbeddedDeliveryService implements DeliveryService {
     this.#run(() => this.#directory.withdraw(request));
   }
 
-  async sendCommit(clientId: Id, bundle: CommitBundle, claim: MembershipClaim): Promise<MlsTransportResponse> {
+  async sendCommit(clientId: Id, bundle: SentBundle, claim: MembershipClaim): Promise<MlsTransportResponse> {
     const request = checked(requests.sendCommit, { clientId, bundle }, claim);
     request.signal?.throwIfAborted();
     return this.#run(() => this.#commits.accept(request));

@@ -18,7 +18,9 @@ export type {
   LogEntry,
   MembershipClaim,
   PullOptions,
+  PublishedKeyPackage,
   QueueEntry,
+  SentBundle,
   SentMessage,
   StoredGroupInfo,
 } from "./service.js";

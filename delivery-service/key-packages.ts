@@ -1,8 +1,9 @@
-import type { Id, KeyPackage } from "../lib/index.js";
+import type { Id } from "../lib/index.js";
 import type { Database } from "./database.js";
 import { DeliveryError } from "./errors.js";
 import { framingOf, keyPackageRefOf } from "./framing.js";
 import type { Request } from "./requests.js";
+import type { PublishedKeyPackage } from "./service.js";
 
 /**
  * The key-package directory. Each call runs inside a transaction of the service, so that no two clients get the same one.
@@ -56,7 +57,7 @@ export function keyPackageDirectory(database: Database) {
       }
     },
 
-    claim({ ofClientId, cipherSuite }: Request<"claimKeyPackage">): KeyPackage | undefined {
+    claim({ ofClientId, cipherSuite }: Request<"claimKeyPackage">): PublishedKeyPackage | undefined {
       const row = next.get({ ofClientId, cipherSuite, now: Date.now() });
       if (row === undefined) return undefined;
       if (row.last_resort === 0) consume.run(row.published);
@@ -95,7 +96,7 @@ interface Row {
 }
 
 /** Kind, cipher suite and ref are read from the bytes; the end of the lifetime and "last resort" are the client's word, at its own risk. */
-function assertGenuine({ bytes, ref, cipherSuite, notAfter }: KeyPackage): void {
+function assertGenuine({ bytes, ref, cipherSuite, notAfter }: PublishedKeyPackage): void {
   const framing = framingOf(bytes);
   if (framing.kind !== "key-package" || framing.cipherSuite !== cipherSuite) {
     throw new DeliveryError("INVALID_REQUEST", `These bytes are not a key package of ${cipherSuite}.`);

@@ -14,13 +14,13 @@ export interface DeliveryService extends AsyncDisposable {
    * when it has been handed out. A last resort replaces the client's former one of that cipher suite.
    * `KEY_PACKAGE_TAKEN` when another client has published one of them.
    */
-  publishKeyPackages(clientId: Id, keyPackages: readonly KeyPackage[]): Promise<void>;
+  publishKeyPackages(clientId: Id, keyPackages: readonly PublishedKeyPackage[]): Promise<void>;
 
   /**
    * Hands out one key package of this client, to whoever asks: the oldest that has not expired, and never again; when none
    * is left, the last resort, which stays. `undefined` when there is none either.
    */
-  claimKeyPackage(ofClientId: Id, cipherSuite: CipherSuite): Promise<KeyPackage | undefined>;
+  claimKeyPackage(ofClientId: Id, cipherSuite: CipherSuite): Promise<PublishedKeyPackage | undefined>;
 
   /** How many of this client's key packages can still be claimed, the last resort not counted. */
   countKeyPackages(clientId: Id, cipherSuite: CipherSuite): Promise<number>;
@@ -40,7 +40,7 @@ export interface DeliveryService extends AsyncDisposable {
    * it is sent again; `retry` when another one was accepted for that epoch; `abort`, for good, for what can never be
    * accepted. No commit of this service is in doubt when it is answered.
    */
-  sendCommit(clientId: Id, bundle: CommitBundle, claim: MembershipClaim): Promise<MlsTransportResponse>;
+  sendCommit(clientId: Id, bundle: SentBundle, claim: MembershipClaim): Promise<MlsTransportResponse>;
 
   /**
    * Puts an application message or a proposal into the log and delivers it to the members of its epoch, the sender too.
@@ -73,6 +73,15 @@ export interface DeliveryService extends AsyncDisposable {
   /** Rejects what waits with `CLOSED`. Idempotent; nothing keeps the process alive after it. */
   close(): Promise<void>;
 }
+
+/** A `KeyPackage`, as `generateKeyPackages` makes it; its bytes may be any `Uint8Array`, as those are that came over a network. */
+export interface PublishedKeyPackage extends Omit<KeyPackage, "bytes"> {
+  /** MLSMessage-framed. */
+  readonly bytes: Uint8Array;
+}
+
+/** A `CommitBundle`, as the transport gets it; its bytes may be any `Uint8Array`, as those that came over a network are. */
+export type SentBundle = { readonly [Part in keyof CommitBundle]: Uint8Array };
 
 /** What a commit does to the membership. Handshakes are encrypted: a server cannot read it from the bytes and takes the sender's word. */
 export interface MembershipClaim {

@@ -1,8 +1,17 @@
 import { types } from "node:util";
 import { MlsError } from "./errors.js";
 
-/** Bytes, in or out. What goes in is copied before the call returns; what comes out has its own memory. */
-export type Bytes = Uint8Array;
+/**
+ * Bytes that come out, with memory of their own: a `Uint8Array<ArrayBuffer>`, as `Blob`, `fetch` and WebCrypto want them.
+ * TypeScript before 5.7, which has no such type, reads this as `Uint8Array`. What goes in is any `Uint8Array`, and is copied
+ * before the call returns.
+ */
+export type Bytes = ReturnType<Uint8Array["slice"]>;
+
+/** Bytes that the addon has made: each on memory of its own, which its generated types do not say. */
+export function made(bytes: Uint8Array): Bytes {
+  return bytes as Bytes;
+}
 
 /** The largest input that is encrypted or stored in one piece: 64 MiB. */
 export const LARGEST_INPUT = 64 * 1024 * 1024;

@@ -1,4 +1,4 @@
-import { type Bytes, copyBytes } from "./bytes.js";
+import { type Bytes, copyBytes, made } from "./bytes.js";
 import { commit, type CommitOptions, type CommitResult, type Plan } from "./commit.js";
 import { MlsError } from "./errors.js";
 import { type Id, type IdLike, type Name, nameOf } from "./id.js";
@@ -22,10 +22,10 @@ import type { Scope } from "./scope.js";
 
 /** A key package, alone or with the client that it must belong to (else `KEY_PACKAGE_MISMATCH`). */
 export type Invitee =
-  | Bytes
+  | Uint8Array
   | {
       /** As its owner has published it: MLSMessage-framed. */
-      keyPackage: Bytes;
+      keyPackage: Uint8Array;
       /** Whose it must be. */
       clientId: IdLike;
     };
@@ -40,7 +40,7 @@ export type LeafLike =
       /** The identity in its credential. */
       readonly clientId: IdLike;
       /** Its public signature key. */
-      readonly signatureKey: Bytes;
+      readonly signatureKey: Uint8Array;
     };
 
 /** How keys are to be updated. */
@@ -105,17 +105,17 @@ export interface MlsConversation {
    * rejects with `PENDING_PROPOSALS` while a received proposal waits for a commit (RFC 9420 section 12.4); inside a transaction
    * it rejects without waiting. The bytes may be sent as soon as you hold them, whatever happens to the transaction.
    */
-  encrypt(plaintext: Bytes, options?: { aad?: Bytes }): Promise<Bytes>;
+  encrypt(plaintext: Uint8Array, options?: { aad?: Uint8Array }): Promise<Bytes>;
   /**
    * `receive` for one message of this conversation: its result, followed by what it released from the buffer. A message of
    * another conversation is `WRONG_CONVERSATION`, and what `receive` calls "rejected" rejects with its code.
    */
-  decrypt(message: Bytes): Promise<Received[]>;
+  decrypt(message: Uint8Array): Promise<Received[]>;
   /**
    * A secret that all members of this epoch can derive, and nobody else (RFC 9420 section 8.5). The label is 1 to 1,024 bytes of
    * text, the length 1 to 65,535 bytes.
    */
-  exportSecret(label: string, context: Bytes, length: number): Promise<Bytes>;
+  exportSecret(label: string, context: Uint8Array, length: number): Promise<Bytes>;
   /** A value that two members compare to know that they share this epoch (RFC 9420 section 8.7). */
   epochAuthenticator(): Promise<Bytes>;
   /** Deletes it from the keystore, with all its secrets. The others are told nothing. */
@@ -154,7 +154,7 @@ export class Conversation implements MlsConversation {
   }
 
   async groupInfo(): Promise<Bytes> {
-    return this.#scope.step((native) => native.groupInfo(this.#name.bytes));
+    return made(await this.#scope.step((native) => native.groupInfo(this.#name.bytes)));
   }
 
   async addMembers(invitees: readonly Invitee[], options: CommitOptions = {}): Promise<CommitResult> {
@@ -177,13 +177,13 @@ export class Conversation implements MlsConversation {
     return this.#commit({ kind: "pending-proposals" }, options);
   }
 
-  async encrypt(plaintext: Bytes, options: { aad?: Bytes } = {}): Promise<Bytes> {
+  async encrypt(plaintext: Uint8Array, options: { aad?: Uint8Array } = {}): Promise<Bytes> {
     const { aad } = parse(encryptOptions, options, "options");
     const copy = copyBytes(plaintext, "plaintext");
     const copyOfAad = aad === undefined ? undefined : copyBytes(aad, "options.aad");
     for (;;) {
       try {
-        return await this.#scope.step((native) => native.encrypt(this.#name.bytes, copy, copyOfAad));
+        return made(await this.#scope.step((native) => native.encrypt(this.#name.bytes, copy, copyOfAad)));
       } catch (error) {
         if (!this.#endsWithCommitInFlight(error)) throw error;
       }
@@ -191,19 +191,19 @@ export class Conversation implements MlsConversation {
     }
   }
 
-  async decrypt(message: Bytes): Promise<Received[]> {
+  async decrypt(message: Uint8Array): Promise<Received[]> {
     return decrypt(this.#scope, this.#name, copyBytes(message, "message", { max: Number.MAX_SAFE_INTEGER }));
   }
 
-  async exportSecret(label: string, context: Bytes, length: number): Promise<Bytes> {
+  async exportSecret(label: string, context: Uint8Array, length: number): Promise<Bytes> {
     const copy = copyBytes(context, "context");
     parse(shortText, label, "label");
     parse(secretLength, length, "length");
-    return this.#scope.step((native) => native.exportSecret(this.#name.bytes, label, copy, length));
+    return made(await this.#scope.step((native) => native.exportSecret(this.#name.bytes, label, copy, length)));
   }
 
   async epochAuthenticator(): Promise<Bytes> {
-    return this.#scope.step((native) => native.epochAuthenticator(this.#name.bytes));
+    return made(await this.#scope.step((native) => native.epochAuthenticator(this.#name.bytes)));
   }
 
   async wipe(): Promise<void> {

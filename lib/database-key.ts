@@ -1,5 +1,4 @@
 import { randomFillSync } from "node:crypto";
-import { inspect } from "node:util";
 import { type Bytes, copyBytes } from "./bytes.js";
 import { hasBrand, MlsError } from "./errors.js";
 
@@ -29,7 +28,7 @@ export class DatabaseKey implements Disposable {
    * The key from where it was kept. Copies exactly 32 bytes, else `INVALID_ARGUMENT`; wipe your own copy after it. The bytes
    * must be random, not a password: nothing is derived from them.
    */
-  static from(bytes: Bytes): DatabaseKey {
+  static from(bytes: Uint8Array): DatabaseKey {
     return new DatabaseKey(copyBytes(bytes, "bytes", { min: KEY_LENGTH, max: KEY_LENGTH }));
   }
 
@@ -59,14 +58,12 @@ export class DatabaseKey implements Disposable {
   toJSON(): string {
     return "DatabaseKey(..)";
   }
-
-  /** Says that it is a key, never which. */
-  [inspect.custom](): string {
-    return "DatabaseKey(..)";
-  }
 }
 
 Object.defineProperty(DatabaseKey.prototype, brand, { value: true });
+// What `util.inspect` asks for. Not in the class, whose types would need those of Node then.
+const inspectCustom = Symbol.for("nodejs.util.inspect.custom");
+Object.defineProperty(DatabaseKey.prototype, inspectCustom, { value: () => "DatabaseKey(..)" });
 
 /**
  * The bytes of a key, also of one that another copy of the package made: they cross by its `copyBytes`, which everybody who

@@ -36,7 +36,7 @@ export function nameOf(value: unknown, name: string): Name {
 }
 
 /** The string form of these bytes. */
-export function idOf(bytes: Bytes): Id {
+export function idOf(bytes: Uint8Array): Id {
   const text = textOf(bytes);
   return text === undefined || text.startsWith("0x") ? `0x${Buffer.from(bytes).toString("hex")}` : text;
 }
@@ -77,14 +77,14 @@ function bytesOfHex(digits: string, name: string): Bytes {
  * The messageId of a message, and the commitId of a commit: the SHA-256 of its bytes, lowercase
  * hex.
  */
-export function messageIdOf(message: Bytes): Id {
+export function messageIdOf(message: Uint8Array): Id {
   return createHash("sha256").update(message).digest("hex");
 }
 
 // A byte order mark is part of the name: without ignoreBOM the decoder would drop it, and two names would look the same.
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-function textOf(bytes: Bytes): string | undefined {
+function textOf(bytes: Uint8Array): string | undefined {
   try {
     const text = utf8.decode(bytes);
     return invisible.test(text) ? undefined : text;

@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /**
  * End-to-end encrypted groups for Node and Electron: Messaging Layer Security (RFC 9420) with an encrypted keystore.
  *

@@ -27,7 +27,7 @@ export interface MessageInspection {
  * a message goes. Throws `MESSAGE_INVALID` for bytes that are no MLSMessage (RFC 9420 section 6) and `INVALID_ARGUMENT` for
  * what is no bytes at all.
  */
-export function inspectMessage(bytes: Bytes): MessageInspection {
+export function inspectMessage(bytes: Uint8Array): MessageInspection {
   const copy = copyBytes(bytes, "bytes", { max: Number.MAX_SAFE_INTEGER });
   const { kind, encrypted, external, externalJoin, conversationId, epoch, cipherSuite } = inspect(copy);
   const suite = cipherSuite === undefined ? undefined : cipherSuiteOf(cipherSuite);

@@ -1,4 +1,4 @@
-import { type Bytes, copyBytes } from "./bytes.js";
+import { type Bytes, copyBytes, made } from "./bytes.js";
 import { cipherSuiteNumbers } from "./cipher-suite.js";
 import { commit, type CommitOptions, type Plan } from "./commit.js";
 import { Conversation, copyInvitees, type Invitee, type MlsConversation } from "./conversation.js";
@@ -118,7 +118,7 @@ export interface Operations {
    * To look at a conversation before joining it, call this in a transaction and throw: all is as it was then, the key package
    * included, and the Welcome can be used again.
    */
-  joinByWelcome(welcome: Bytes, options?: JoinOptions): Promise<Joined>;
+  joinByWelcome(welcome: Uint8Array, options?: JoinOptions): Promise<Joined>;
   /**
    * Joins by an external commit (RFC 9420 section 12.4.3.2), from a GroupInfo that the transport fetches for each attempt. Also
    * heals: once it is accepted it replaces a conversation that is behind, removed or forked, and until then that one stays as
@@ -144,12 +144,12 @@ export interface Operations {
    * Receives one message or a batch, finds the conversations by itself, and answers in display order. It rejects only for
    * failures of this machine or of `deliver`, and then nothing was consumed; when it returns, acknowledge to the server.
    */
-  receive(messages: Bytes | readonly Bytes[]): Promise<Received[]>;
+  receive(messages: Uint8Array | readonly Uint8Array[]): Promise<Received[]>;
   /**
    * Keeps a small value of the application in the keystore, for example how far it has read; null deletes it. The key is 1 to
    * 1,024 bytes of text.
    */
-  setData(key: string, value: Bytes | null): Promise<void>;
+  setData(key: string, value: Uint8Array | null): Promise<void>;
   /** What `setData` keeps under this key. */
   data(key: string): Promise<Bytes | undefined>;
 }
@@ -225,7 +225,7 @@ export class ScopedOperations implements Operations {
     return new Conversation(this.#scope, name);
   }
 
-  async joinByWelcome(welcome: Bytes, options: JoinOptions = {}): Promise<Joined> {
+  async joinByWelcome(welcome: Uint8Array, options: JoinOptions = {}): Promise<Joined> {
     const copy = copyBytes(welcome, "welcome");
     const { allowRollback } = parse(welcomeOptions, options, "options");
     const { joined, received } = await joinByWelcome(this.#scope, copy, allowRollback);
@@ -252,11 +252,11 @@ export class ScopedOperations implements Operations {
     return this.#scope.step((native) => native.conversations());
   }
 
-  async receive(messages: Bytes | readonly Bytes[]): Promise<Received[]> {
+  async receive(messages: Uint8Array | readonly Uint8Array[]): Promise<Received[]> {
     return receive(this.#scope, copyMessages(messages));
   }
 
-  async setData(key: string, value: Bytes | null): Promise<void> {
+  async setData(key: string, value: Uint8Array | null): Promise<void> {
     parse(shortText, key, "key");
     const copy = value === null ? undefined : copyBytes(value, "value");
     await this.#scope.step((native) => native.setData(key, copy));
@@ -264,7 +264,8 @@ export class ScopedOperations implements Operations {
 
   async data(key: string): Promise<Bytes | undefined> {
     parse(shortText, key, "key");
-    return (await this.#scope.step((native) => native.data(key))) ?? undefined;
+    const value = await this.#scope.step((native) => native.data(key));
+    return value === null ? undefined : made(value);
   }
 
   async #createAlone({ id, bytes }: Name, credentialRef: string, externalJoin: boolean): Promise<void> {

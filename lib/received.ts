@@ -1,4 +1,4 @@
-import type { Bytes } from "./bytes.js";
+import { type Bytes, made } from "./bytes.js";
 import { isErrorCode, type MlsErrorCode } from "./errors.js";
 import type { Id } from "./id.js";
 import type { NativeReceived } from "./native-binding.js";
@@ -146,8 +146,8 @@ export function receivedOf(record: NativeReceived): Received {
         ...inConversation(record),
         type,
         sender: memberOf(present(record.sender, "sender")),
-        plaintext: present(record.plaintext, "plaintext"),
-        aad: record.aad ?? new Uint8Array(),
+        plaintext: made(present(record.plaintext, "plaintext")),
+        aad: made(record.aad ?? new Uint8Array()),
       };
     case "commit":
       return {

@@ -1,4 +1,4 @@
-import type { Bytes } from "./bytes.js";
+import { type Bytes, made } from "./bytes.js";
 import { type CipherSuite, cipherSuiteOf } from "./cipher-suite.js";
 import { type IntendedChange, type IntendedMember, MlsError } from "./errors.js";
 import type { Id } from "./id.js";
@@ -114,13 +114,13 @@ export function credentialRefOf({ ref, clientId, cipherSuite }: NativeCredential
 /** A key package that was just made. */
 export function keyPackageOf(record: NativeKeyPackage): KeyPackage {
   if (record.bytes === undefined) throw unexpected("a new key package without its bytes");
-  return { bytes: record.bytes, ...termsOf(record) };
+  return { bytes: made(record.bytes), ...termsOf(record) };
 }
 
 /** A key package of the keystore. */
 export function storedKeyPackageOf(record: NativeKeyPackage): StoredKeyPackage {
   const { bytes, expired } = record;
-  return { ...(bytes !== undefined && { bytes }), ...termsOf(record), expired };
+  return { ...(bytes !== undefined && { bytes: made(bytes) }), ...termsOf(record), expired };
 }
 
 function termsOf({ ref, cipherSuite, notAfterMs, lastResort }: NativeKeyPackage): Omit<KeyPackage, "bytes"> {

@@ -206,7 +206,7 @@ export class Session implements Operations, AsyncDisposable {
   }
 
   /** {@inheritDoc Operations.joinByWelcome} */
-  joinByWelcome(welcome: Bytes, options?: JoinOptions): Promise<Joined> {
+  joinByWelcome(welcome: Uint8Array, options?: JoinOptions): Promise<Joined> {
     return this.#operations.joinByWelcome(welcome, options);
   }
 
@@ -229,12 +229,12 @@ export class Session implements Operations, AsyncDisposable {
   }
 
   /** {@inheritDoc Operations.receive} */
-  receive(messages: Bytes | readonly Bytes[]): Promise<Received[]> {
+  receive(messages: Uint8Array | readonly Uint8Array[]): Promise<Received[]> {
     return this.#operations.receive(messages);
   }
 
   /** {@inheritDoc Operations.setData} */
-  setData(key: string, value: Bytes | null): Promise<void> {
+  setData(key: string, value: Uint8Array | null): Promise<void> {
     return this.#operations.setData(key, value);
   }
 

@@ -91,12 +91,12 @@ export interface MlsTransport {
     conversationId: Id,
     fromEpoch: bigint,
     signal: AbortSignal,
-  ): Promise<readonly Bytes[] | AsyncIterable<Bytes>> | AsyncIterable<Bytes>;
+  ): Promise<readonly Uint8Array[] | AsyncIterable<Uint8Array>> | AsyncIterable<Uint8Array>;
   /**
    * The newest GroupInfo of a conversation, as it came with the commit that began the present epoch. Asked for whenever an
    * external commit is built, and to learn what became of one; only `joinByExternalCommit` needs it.
    */
-  fetchGroupInfo?(conversationId: Id, signal: AbortSignal): Promise<Bytes>;
+  fetchGroupInfo?(conversationId: Id, signal: AbortSignal): Promise<Uint8Array>;
 }
 
 /** Sends this commit once more. Rejects with whatever left the outcome unknown. */

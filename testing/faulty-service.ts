@@ -4,12 +4,14 @@ import type {
   LogEntry,
   MembershipClaim,
   PullOptions,
+  PublishedKeyPackage,
   QueueEntry,
+  SentBundle,
   SentMessage,
   StoredGroupInfo,
 } from "../delivery-service/index.js";
 import { framingOf, messageIdOf } from "../delivery-service/framing.js";
-import type { CipherSuite, CommitBundle, Id, KeyPackage, MlsTransportResponse } from "../lib/index.js";
+import type { CipherSuite, Id, MlsTransportResponse } from "../lib/index.js";
 import { FaultyQueue } from "./faulty-queue.js";
 import type { FaultyNetwork } from "./network.js";
 
@@ -36,12 +38,12 @@ export class FaultyDeliveryService implements DeliveryService {
     this.#network = network;
   }
 
-  publishKeyPackages(clientId: Id, keyPackages: readonly KeyPackage[]): Promise<void> {
+  publishKeyPackages(clientId: Id, keyPackages: readonly PublishedKeyPackage[]): Promise<void> {
     const carryOut = () => this.#service.publishKeyPackages(clientId, keyPackages);
     return this.#network.request(clientId, "a publication", carryOut);
   }
 
-  claimKeyPackage(ofClientId: Id, cipherSuite: CipherSuite): Promise<KeyPackage | undefined> {
+  claimKeyPackage(ofClientId: Id, cipherSuite: CipherSuite): Promise<PublishedKeyPackage | undefined> {
     const carryOut = () => this.#service.claimKeyPackage(ofClientId, cipherSuite);
     return this.#network.request(ofClientId, "a claim", carryOut);
   }
@@ -55,11 +57,7 @@ export class FaultyDeliveryService implements DeliveryService {
     return this.#network.request(clientId, "a withdrawal", () => this.#service.withdrawKeyPackages(clientId));
   }
 
-  sendCommit(
-    clientId: Id,
-    bundle: CommitBundle,
-    { welcomeTo, removed }: MembershipClaim,
-  ): Promise<MlsTransportResponse> {
+  sendCommit(clientId: Id, bundle: SentBundle, { welcomeTo, removed }: MembershipClaim): Promise<MlsTransportResponse> {
     // Without the caller's signal: what has left goes on, also when nobody waits for it any more.
     const carryOut = () => this.#decide(clientId, bundle, { welcomeTo, removed });
     return this.#network.request(clientId, "a commit", carryOut);
@@ -106,7 +104,7 @@ export class FaultyDeliveryService implements DeliveryService {
   }
 
   /** What the far end answers to a commit. */
-  async #decide(clientId: Id, bundle: CommitBundle, claim: MembershipClaim): Promise<MlsTransportResponse> {
+  async #decide(clientId: Id, bundle: SentBundle, claim: MembershipClaim): Promise<MlsTransportResponse> {
     const network = this.#network;
     const commitId = messageIdOf(bundle.commit);
     const refused: MlsTransportResponse = { status: "abort", reason: "The simulation refuses this commit." };

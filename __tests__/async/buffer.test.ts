@@ -1,4 +1,4 @@
-import { type Bytes, Database, DatabaseKey, type Received } from "conclave-mls";
+import { Database, DatabaseKey, type Received } from "conclave-mls";
 import { commitIn, messageIn } from "../delivery-service/framed.js";
 import { expectCode } from "../support/expect.js";
 import { cleanUp, freshPath } from "../support/files.js";
@@ -53,7 +53,7 @@ async function scene({ invited = true } = {}) {
 type Scene = Awaited<ReturnType<typeof scene>>;
 
 /** Alice commits, and then says this. Answers the commit and the messages. */
-async function next({ alice, team, server }: Scene, ...words: string[]): Promise<Bytes[]> {
+async function next({ alice, team, server }: Scene, ...words: string[]): Promise<Uint8Array[]> {
   await team.updateKeys();
   for (const word of words) await alice.says("team", word);
   return server.log("team").slice(-1 - words.length);
@@ -147,7 +147,7 @@ describe("messages that come too early", () => {
 
 describe("poison among what waits", () => {
   /** The same message with its last bit changed. */
-  const damaged = (message: Bytes): Bytes => {
+  const damaged = (message: Uint8Array): Uint8Array => {
     const copy = message.slice();
     copy[copy.length - 1]! ^= 1;
     return copy;
@@ -157,7 +157,7 @@ describe("poison among what waits", () => {
     const story = await scene();
     const [first, one] = await next(story, "one");
     const [second, two] = await next(story, "two");
-    const poison = (good: Bytes) => [messageIn("team", 2n), damaged(good), commitIn("team", 2n)];
+    const poison = (good: Uint8Array) => [messageIn("team", 2n), damaged(good), commitIn("team", 2n)];
     const batch = [
       ...poison(one!),
       ...poison(second!),
@@ -211,7 +211,7 @@ describe("the room for what waits", () => {
     const story = await scene();
     await next(story);
     const sixMebibytes = new Uint8Array(6 * 1024 * 1024);
-    const large: Bytes[] = [];
+    const large: Uint8Array[] = [];
     for (let count = 0; count < 3; count += 1) large.push(await story.team.encrypt(sixMebibytes));
     expect(told(await story.bob.session.receive(large.slice(0, 2)))).toHaveLength(2);
     const last = await story.bob.session.receive(large[2]!);

@@ -1,5 +1,5 @@
 /** Wrong clocks, and months between a call and what follows: time decides whom one adds, and nothing of what was accepted. */
-import { type Bytes, Database, DatabaseKey, Session } from "conclave-mls";
+import { Database, DatabaseKey, Session } from "conclave-mls";
 import { type Clock, withClock } from "conclave-mls/testing";
 import { FakeClock } from "../support/clock.js";
 import { expectCode } from "../support/expect.js";
@@ -32,7 +32,7 @@ class WrongClock implements Clock {
   }
 }
 
-async function keyPackage(person: Person, lifetimeMs: number): Promise<Bytes> {
+async function keyPackage(person: Person, lifetimeMs: number): Promise<Uint8Array> {
   const [made] = await person.session.generateKeyPackages(person.credential, { count: 1, lifetimeMs });
   return made!.bytes;
 }

@@ -1,4 +1,4 @@
-import type { Bytes, Received } from "conclave-mls";
+import type { Received } from "conclave-mls";
 import { bytes, everybodyLeaves, Person, text } from "../support/people.js";
 import { Server } from "../support/server.js";
 
@@ -10,7 +10,7 @@ async function aliceAndBob() {
   const alice = await Person.comes("alice", server);
   const bob = await Person.comes("bob", server);
   const team = await alice.creates("team", bob);
-  const hears = async (...messages: Bytes[]) => (await bob.session.receive(messages)).map(told);
+  const hears = async (...messages: Uint8Array[]) => (await bob.session.receive(messages)).map(told);
   return { server, alice, bob, team, hears };
 }
 

@@ -1,4 +1,4 @@
-import { type Bytes, inspectMessage, type Received } from "conclave-mls";
+import { inspectMessage, type Received } from "conclave-mls";
 import { cleanUp } from "../support/files.js";
 import { bytes, everybodyLeaves, text } from "../support/people.js";
 import { expectCode } from "../support/expect.js";
@@ -14,7 +14,7 @@ async function threeMessages(setting = {}) {
   await frank.proposesToRemove("bob");
   await frank.commits();
   await frank.says("bob is gone");
-  const [proposal, commit, message] = server.log("team").slice(-3) as [Bytes, Bytes, Bytes];
+  const [proposal, commit, message] = server.log("team").slice(-3) as [Uint8Array, Uint8Array, Uint8Array];
   expect(inspectMessage(proposal).kind).not.toBe("commit");
   return { trio, proposal, commit, message };
 }

@@ -1,4 +1,3 @@
-import type { Bytes } from "conclave-mls";
 import { expectCode } from "../support/expect.js";
 import { Foreigner } from "../support/foreigner.js";
 import { cleanUp } from "../support/files.js";
@@ -11,7 +10,7 @@ afterEach(cleanUp);
 const framings = ["private", "public"] as const;
 
 /** The same with one bit changed, so far from the end. */
-function damaged(message: Bytes, fromEnd: number): Bytes {
+function damaged(message: Uint8Array, fromEnd: number): Uint8Array {
   const copy = Uint8Array.from(message);
   copy[copy.length - fromEnd]! ^= 1;
   return copy;

@@ -4,7 +4,6 @@ import { dirname, join } from "node:path";
 import { createHash } from "node:crypto";
 import SQLite from "better-sqlite3";
 import {
-  type Bytes,
   type Change,
   Database,
   type Id,
@@ -80,13 +79,13 @@ class MessageList {
 
   // snippet: outbox
   /** Before the first attempt: whatever happens to this process, these bytes will be sent. */
-  willSend(conversation: string, text: string, message: Bytes): void {
+  willSend(conversation: string, text: string, message: Uint8Array): void {
     const messageId = createHash("sha256").update(message).digest("hex"); // as `receive` will call it
     this.#add.run(messageId, conversation, text, message);
   }
 
   /** What the server may not have yet, oldest first. */
-  unsent(): Bytes[] {
+  unsent(): Uint8Array[] {
     const waiting = this.#database.prepare("SELECT unsent FROM lines WHERE unsent IS NOT NULL ORDER BY place").pluck();
     return (waiting.all() as Buffer[]).map((message) => new Uint8Array(message));
   }
@@ -138,7 +137,7 @@ const NEVER_BETTER = [
   "ROLLBACK_REFUSED",
 ] as const;
 
-async function joinBy(welcome: Bytes, session: Session): Promise<void> {
+async function joinBy(welcome: Uint8Array, session: Session): Promise<void> {
   try {
     await session.joinByWelcome(welcome);
   } catch (error) {

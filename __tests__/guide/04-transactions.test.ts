@@ -1,15 +1,6 @@
 /** The scenario of docs/04-transactions.md: its regions are what the page shows. */
 import { dirname, join } from "node:path";
-import {
-  type Bytes,
-  Credential,
-  Database,
-  DatabaseKey,
-  type Invitee,
-  MlsError,
-  type Received,
-  Session,
-} from "conclave-mls";
+import { Credential, Database, DatabaseKey, type Invitee, MlsError, type Received, Session } from "conclave-mls";
 import { type DeliveryService, EmbeddedDeliveryService, transportOf } from "conclave-mls/delivery-service";
 import { expectCode } from "../support/expect.js";
 import { cleanUp, freshPath } from "../support/files.js";
@@ -19,7 +10,7 @@ const decoder = new TextDecoder();
 
 // snippet: cursor
 /** Receives a batch, and remembers how far it went, or does neither. */
-async function receiveBatch(session: Session, batch: readonly Bytes[], cursor: number): Promise<Received[]> {
+async function receiveBatch(session: Session, batch: readonly Uint8Array[], cursor: number): Promise<Received[]> {
   return session.transaction(async (tx) => {
     const received = await tx.receive(batch);
     await tx.setData("cursor", encoder.encode(String(cursor)));
@@ -36,7 +27,7 @@ async function cursorOf(session: Session): Promise<number> {
 
 // snippet: leave
 /** Says goodbye in every conversation, then forgets them all: one fsync, and never a half of it. */
-async function leaveNothing(session: Session, send: (message: Bytes) => void): Promise<void> {
+async function leaveNothing(session: Session, send: (message: Uint8Array) => void): Promise<void> {
   await session.transaction(async (tx) => {
     for (const id of await tx.conversations()) {
       const conversation = tx.conversation(id);
@@ -61,7 +52,7 @@ async function inviteWithNote(session: Session, invitee: Invitee, check: () => v
 
 // snippet: dispose
 /** For code that cannot be one callback, such as a stream of chunks. */
-async function importAll(session: Session, chunks: AsyncIterable<{ name: string; value: Bytes }>): Promise<void> {
+async function importAll(session: Session, chunks: AsyncIterable<{ name: string; value: Uint8Array }>): Promise<void> {
   await using tx = await session.newTransaction();
   for await (const { name, value } of chunks) await tx.setData(name, value);
   await tx.finish(); // Without it, also when something throws, leaving the block is an abort.
@@ -143,7 +134,7 @@ test("what throws takes everything back, and comes out as it is", async () => {
 
 test("bytes of a transaction that failed are safe to send: bob reads them, and what follows", async () => {
   const { alice, bob } = await aliceAndBob();
-  const sent: Bytes[] = [];
+  const sent: Uint8Array[] = [];
   const failing = leaveNothing(alice, (message) => {
     sent.push(message);
     throw new Error("the connection is gone");

@@ -1,6 +1,6 @@
 /** The scenario of docs/06-testing-your-app.md: its regions are what the page shows. */
 // snippet: harness
-import { type Bytes, Credential, Database, type MlsTransport, Session } from "conclave-mls";
+import { Credential, Database, type MlsTransport, Session } from "conclave-mls";
 import {
   type DeliveryService,
   deliveryServiceAt,
@@ -67,7 +67,7 @@ async function reads(session: Session, via: DeliveryService = server): Promise<s
 }
 // end
 
-const bytesOf = (text: string): Bytes => new TextEncoder().encode(text);
+const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 const namesOf = async (session: Session): Promise<string[]> =>
   (await session.conversation("team").members()).map(({ clientId }) => clientId).sort();

@@ -1,5 +1,5 @@
-import { rmSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { checkout, Consumer, pack } from "./consumer.js";
 
 const HEAR_OURSELVES = `
@@ -128,6 +128,22 @@ describe("the package, installed from its tarball", () => {
     expect(await consumer.node("manifest.cjs", program)).toBe("conclave-mls");
   });
 
+  test("its types can be read by TypeScript before 5.7, where Uint8Array takes no type", () => {
+    for (const build of ["esm", "cjs"]) {
+      const folder = join(consumer.folder, "node_modules/conclave-mls/dist", build);
+      // What the public types lead to; the rest is of no concern to a compiler.
+      const files = new Set(["lib", "delivery-service", "testing"].map((entry) => join(folder, entry, "index.d.ts")));
+      const generic: string[] = [];
+      for (const file of files) {
+        const types = readFileSync(file, "utf8");
+        if (/^(?!\s*\*).*Uint8Array</m.test(types)) generic.push(file);
+        for (const [, name] of types.matchAll(/from "(\.[^"]+)\.js"/g)) files.add(`${join(dirname(file), name!)}.d.ts`);
+      }
+      expect(files.size).toBeGreaterThan(20);
+      expect(generic).toEqual([]);
+    }
+  });
+
   describe("with TypeScript, strict and without skipLibCheck", () => {
     const program = `
       import { ${NAMES}, type MlsErrorCode, type MlsTransport, type Received } from "conclave-mls";
@@ -147,6 +163,28 @@ describe("the package, installed from its tarball", () => {
         ${HEAR_OURSELVES}
         return conversation.epoch();
       }`;
+
+    const BYTES = `
+      import type { CommitBundle, Received, Session } from "conclave-mls";
+      export async function blobs(session: Session, { commit }: CommitBundle, received: Received): Promise<Blob> {
+        const team = session.conversation("team");
+        const sealed = await team.encrypt(new Uint8Array(new SharedArrayBuffer(3)));
+        const plaintext = received.type === "message" ? received.plaintext : undefined;
+        await crypto.subtle.digest("SHA-256", await team.epochAuthenticator());
+        await fetch("https://chat.example", { method: "POST", body: await team.groupInfo() });
+        return new Blob([sealed, commit, plaintext ?? (await session.data("x")) ?? new Uint8Array()]);
+      }
+      export const wide = (session: Session, bytes: Uint8Array<ArrayBufferLike>) =>
+        session.receive([bytes]).then(() => session.setData("x", bytes));`;
+
+    test("in a renderer, with the DOM and without the types of Node; bytes fit Blob, fetch and WebCrypto", async () => {
+      consumer.write("renderer.mts", BYTES);
+      const options = { strict: true, skipLibCheck: false, exactOptionalPropertyTypes: true, noEmit: true };
+      const lib = ["es2022", "dom"];
+      const compilerOptions = { ...options, lib, target: "es2022", module: "nodenext", types: [] };
+      consumer.write("tsconfig.json", JSON.stringify({ compilerOptions, files: ["renderer.mts"] }));
+      await consumer.tool("typescript/bin/tsc", "--project", "tsconfig.json");
+    }, 60_000);
 
     beforeAll(() => {
       consumer.link("@types/node");

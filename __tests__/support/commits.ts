@@ -1,5 +1,4 @@
 import {
-  type Bytes,
   type CommitOptions,
   Credential,
   type CredentialRef,
@@ -138,7 +137,7 @@ export class Story {
   readonly clock = new FakeClock();
   readonly kind: Kind;
   /** Key packages that were handed out for alice's commit. */
-  readonly invitations: Bytes[] = [];
+  readonly invitations: Uint8Array[] = [];
   /** The credential that alice's commit changes to. */
   credential: CredentialRef | undefined;
   /** What alice's deliver got, across her restarts. */

@@ -1,4 +1,3 @@
-import type { Bytes } from "conclave-mls";
 import {
   type ClientState,
   decodeMlsMessage,
@@ -10,7 +9,7 @@ import {
 import { text } from "./text.js";
 
 /** What adds whomever the key package belongs to. */
-export function addition(keyPackage: Bytes): Proposal {
+export function addition(keyPackage: Uint8Array): Proposal {
   const message = decoded(keyPackage);
   if (message.wireformat !== "mls_key_package") throw new Error("This is no key package.");
   return { proposalType: "add", add: { keyPackage: message.keyPackage } };
@@ -24,7 +23,7 @@ export function addressee(proposal: Proposal): { clientId: string; keyPackageRef
 }
 
 /** The same state with another private key of its own leaf. */
-export function withLeafKey(state: ClientState, key: Bytes): ClientState {
+export function withLeafKey(state: ClientState, key: Uint8Array): ClientState {
   const { leafIndex, privateKeys } = state.privatePath;
   return { ...state, privatePath: { leafIndex, privateKeys: { ...privateKeys, [2 * leafIndex]: key } } };
 }
@@ -35,18 +34,18 @@ export function nameOf({ credential }: LeafNode): string {
 }
 
 /** The bytes of a message, MLSMessage-framed. */
-export function encoded(message: MLSMessage): Bytes {
+export function encoded(message: MLSMessage): Uint8Array {
   return Uint8Array.from(encodeMlsMessage(message));
 }
 
 /** The message in these bytes. */
-export function decoded(message: Bytes): MLSMessage {
+export function decoded(message: Uint8Array): MLSMessage {
   const decoding = decodeMlsMessage(message, 0);
   if (decoding === undefined) throw new Error("This is no MLS message.");
   return decoding[0];
 }
 
 /** Hexadecimal digits. */
-export function hex(key: Bytes): string {
+export function hex(key: Uint8Array): string {
   return Buffer.from(key).toString("hex");
 }

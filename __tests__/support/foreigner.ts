@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Bytes, CipherSuite, MlsTransportResponse } from "conclave-mls";
+import type { CipherSuite, MlsTransportResponse } from "conclave-mls";
 import {
   acceptAll,
   type Capabilities,
@@ -56,18 +56,18 @@ interface Settings {
 /** What a foreigner has to do with a server. */
 export interface Mailroom {
   /** What was sent in a conversation, in order, as far as it has come here. */
-  log(conversationId: string): Bytes[];
-  post(message: Bytes): void;
+  log(conversationId: string): Uint8Array[];
+  post(message: Uint8Array): void;
   take(sent: Sent): MlsTransportResponse | Promise<MlsTransportResponse>;
-  groupInfo(conversationId: string): Bytes | Promise<Bytes>;
-  takeWelcomes(clientId: string): Bytes[];
+  groupInfo(conversationId: string): Uint8Array | Promise<Uint8Array>;
+  takeWelcomes(clientId: string): Uint8Array[];
   /** Whether a conversation can be joined from outside; all can if this is missing. */
   isOpen?(conversationId: string): Promise<boolean>;
 }
 
 /** A commit with what belongs to it, and where its maker is when it is accepted. */
 interface Made {
-  readonly commit: Bytes;
+  readonly commit: Uint8Array;
   readonly welcome: Welcome | undefined;
   readonly proposals: Proposal[];
   readonly newState: ClientState;
@@ -86,7 +86,7 @@ export class Foreigner {
   readonly #framing: Framing;
   readonly #invitations: { publicPackage: KeyPackage; privatePackage: PrivateKeyPackage }[] = [];
   /** The private keys of updates that were proposed, by their public keys, in hex. */
-  readonly #updates = new Map<string, Bytes>();
+  readonly #updates = new Map<string, Uint8Array>();
   readonly #own = new Set<string>();
   readonly #now: () => number;
   #joined: ClientState | undefined;
@@ -119,7 +119,7 @@ export class Foreigner {
   }
 
   /** A fresh key package, with a signature key of its own; it says that it can do what nobody knows (RFC 9420 section 13.5). */
-  async keyPackage(odd: { credential?: Credential; lifetime?: Lifetime } = {}): Promise<Bytes> {
+  async keyPackage(odd: { credential?: Credential; lifetime?: Lifetime } = {}): Promise<Uint8Array> {
     const now = BigInt(Math.floor(this.#now() / 1000));
     const { lifetime = { notBefore: now - 3_600n, notAfter: now + 7n * 86_400n } } = odd;
     const { credential = { credentialType: "basic", identity: bytes(this.name) } } = odd;
@@ -129,14 +129,14 @@ export class Foreigner {
   }
 
   /** The KeyPackageRef of a key package (RFC 9420 section 5.2), lowercase hex. */
-  async refOf(keyPackage: Bytes): Promise<string> {
+  async refOf(keyPackage: Uint8Array): Promise<string> {
     const message = decoded(keyPackage);
     if (message.wireformat !== "mls_key_package") throw new Error("This is no key package.");
     return hex(await makeKeyPackageRef(message.keyPackage, this.#mls.hash));
   }
 
   /** A key package whose leaf has this public key, which need not be one. */
-  async keyPackageWithLeafKey(hpkePublicKey: Bytes): Promise<Bytes> {
+  async keyPackageWithLeafKey(hpkePublicKey: Uint8Array): Promise<Uint8Array> {
     await this.keyPackage();
     const { publicPackage, privatePackage } = this.#invitations.at(-1)!;
     const key = privatePackage.signaturePrivateKey;
@@ -159,7 +159,7 @@ export class Foreigner {
   }
 
   /** Proposes from outside that it be added (RFC 9420 section 12.1.8). */
-  async asksToJoin(id: string): Promise<Bytes> {
+  async asksToJoin(id: string): Promise<Uint8Array> {
     const message = decoded(await this.server.groupInfo(id));
     if (message.wireformat !== "mls_group_info") throw new Error("This is no GroupInfo.");
     await this.keyPackage();
@@ -186,17 +186,17 @@ export class Foreigner {
   }
 
   /** Proposes to add whomever the key package belongs to; like all of these, posts the proposal and answers its bytes. */
-  async proposesToAdd(keyPackage: Bytes): Promise<Bytes> {
+  async proposesToAdd(keyPackage: Uint8Array): Promise<Uint8Array> {
     return this.proposes(addition(keyPackage));
   }
 
   /** Proposes to remove a member. */
-  async proposesToRemove(name: string): Promise<Bytes> {
+  async proposesToRemove(name: string): Promise<Uint8Array> {
     return this.proposes(this.removal(name));
   }
 
   /** Proposes new keys for itself; what is given is in the leaf in place of what belongs there. */
-  async proposesUpdate(odd: Partial<LeafNodeData & { extensions: Extension[] }> = {}): Promise<Bytes> {
+  async proposesUpdate(odd: Partial<LeafNodeData & { extensions: Extension[] }> = {}): Promise<Uint8Array> {
     const { groupContext, privatePath, signaturePrivateKey } = this.#state;
     const keys = await this.#mls.hpke.generateKeyPair();
     const hpkePublicKey = await this.#mls.hpke.exportPublicKey(keys.publicKey);
@@ -212,7 +212,7 @@ export class Foreigner {
   }
 
   /** Proposes whatever it is; `aad` makes it differ from another one that says the same. */
-  async proposes(proposal: Proposal, aad?: Bytes): Promise<Bytes> {
+  async proposes(proposal: Proposal, aad?: Uint8Array): Promise<Uint8Array> {
     const made = await createProposal(this.#state, this.#framing === "public", proposal, this.#mls, aad);
     this.#state = made.newState;
     return this.#post(made.message);
@@ -228,7 +228,7 @@ export class Foreigner {
    * A commit whose contents are changed after it was made, and signed anew: what it says of the secrets is not true any more. It
    * is not sent, and this member stays where it is.
    */
-  async forges(odd: (commit: Commit) => Commit): Promise<Bytes> {
+  async forges(odd: (commit: Commit) => Commit): Promise<Uint8Array> {
     return (await this.#forge(odd)).commit;
   }
 
@@ -279,7 +279,7 @@ export class Foreigner {
     const removed = proposals.flatMap((one) => {
       const leaf = one.proposalType === "remove" ? this.#leaves()[one.remove.removed] : undefined;
       if (leaf === undefined || one.proposalType !== "remove") return [];
-      return [{ clientId: nameOf(leaf), leafIndex: one.remove.removed, signatureKey: leaf.signaturePublicKey }];
+      return [{ clientId: nameOf(leaf), leafIndex: one.remove.removed, signatureKey: leaf.signaturePublicKey.slice() }];
     });
     this.#own.add(hashOf(commit));
     const answer = await this.server.take({
@@ -300,11 +300,11 @@ export class Foreigner {
   }
 
   /** The GroupInfo of the epoch it is in. */
-  async groupInfo(): Promise<Bytes> {
+  async groupInfo(): Promise<Uint8Array> {
     return this.#groupInfoOf(this.#state);
   }
 
-  async #groupInfoOf(state: ClientState): Promise<Bytes> {
+  async #groupInfoOf(state: ClientState): Promise<Uint8Array> {
     const { groupContext, confirmationTag, ratchetTree } = state;
     const open = (await this.server.isOpen?.(this.#id)) ?? true;
     const groupInfo = open
@@ -334,7 +334,7 @@ export class Foreigner {
   }
 
   /** Joins from outside by a commit that removes the leaf of this name, if there is any, whoever it belongs to. */
-  async takesThePlaceOf(name: string, id: string): Promise<Bytes> {
+  async takesThePlaceOf(name: string, id: string): Promise<Uint8Array> {
     const message = decoded(await this.server.groupInfo(id));
     if (message.wireformat !== "mls_group_info") throw new Error("This is no GroupInfo.");
     await this.keyPackage();
@@ -345,7 +345,7 @@ export class Foreigner {
     const keyPackageEqualityConfig = { compareKeyPackages: () => false, compareKeyPackageToLeafNode: isTheVictim };
     // ts-mls takes the key in a GroupInfo without its length for the key; RFC 9420 section 12.4.3.2 gives it one.
     const { hpke } = this.#mls;
-    const importPublicKey = (key: Bytes): Promise<HpkePublicKey> =>
+    const importPublicKey = (key: Uint8Array): Promise<HpkePublicKey> =>
       hpke.importPublicKey(key.length === 33 ? key.subarray(1) : key);
     const joined = await joinGroupExternal(
       message.groupInfo,
@@ -383,7 +383,7 @@ export class Foreigner {
   }
 
   /** Equal for all who agree on the epoch and everything before it. */
-  get epochAuthenticator(): Bytes {
+  get epochAuthenticator(): Uint8Array {
     return Uint8Array.from(this.#state.keySchedule.epochAuthenticator);
   }
 
@@ -399,11 +399,11 @@ export class Foreigner {
       .sort();
   }
 
-  async #receives(message: Bytes): Promise<string[]> {
+  async #receives(message: Uint8Array): Promise<string[]> {
     const framed = decoded(message);
     if (framed.wireformat !== "mls_private_message" && framed.wireformat !== "mls_public_message") return [];
     // States are values: the first look only tells which proposals a commit takes.
-    let update: Bytes | undefined;
+    let update: Uint8Array | undefined;
     await processMessage(
       framed,
       this.#state,
@@ -421,7 +421,7 @@ export class Foreigner {
   }
 
   /** The private key of the update of its own that is among these. */
-  #updateAmong(proposals: Proposal[]): Bytes | undefined {
+  #updateAmong(proposals: Proposal[]): Uint8Array | undefined {
     const keys = proposals.flatMap((one) =>
       one.proposalType === "update" ? [hex(one.update.leafNode.hpkePublicKey)] : [],
     );
@@ -434,7 +434,7 @@ export class Foreigner {
     return leaves.map((node) => (node?.nodeType === "leaf" ? node.leaf : undefined));
   }
 
-  #post(message: MLSMessage): Bytes {
+  #post(message: MLSMessage): Uint8Array {
     const posted = encoded(message);
     this.#own.add(hashOf(posted));
     this.server.post(posted);
@@ -445,7 +445,7 @@ export class Foreigner {
     return text(this.#state.groupContext.groupId);
   }
 
-  get #log(): Bytes[] {
+  get #log(): Uint8Array[] {
     return this.server.log(this.#id);
   }
 
@@ -459,6 +459,6 @@ export class Foreigner {
   }
 }
 
-function hashOf(message: Bytes): string {
+function hashOf(message: Uint8Array): string {
   return createHash("sha256").update(message).digest("hex");
 }

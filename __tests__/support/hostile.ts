@@ -1,4 +1,4 @@
-import { type Bytes, inspectMessage, type KeyPackage, type MlsTransportResponse } from "conclave-mls";
+import { inspectMessage, type MlsTransportResponse } from "conclave-mls";
 import type { DeliveryService, QueueEntry } from "conclave-mls/delivery-service";
 import type { Guest, GuestFactory, GuestWorld } from "conclave-mls/testing";
 import { encodeRequiredCapabilities, type Proposal } from "ts-mls";
@@ -109,11 +109,11 @@ class Hostile implements Guest {
     await this.takesThePlaceOf(name, id);
   }
 
-  async #publish(bytes: Bytes): Promise<void> {
+  async #publish(bytes: Uint8Array): Promise<void> {
     const { service, name, now } = this.world;
     const ref = await this.frank.refOf(bytes);
     const notAfter = new Date(now() + LIFETIME);
-    const keyPackage: KeyPackage = { bytes, ref, cipherSuite: suite, notAfter, lastResort: false };
+    const keyPackage = { bytes, ref, cipherSuite: suite, notAfter, lastResort: false };
     await service.publishKeyPackages(name, [keyPackage]);
   }
 
@@ -143,7 +143,7 @@ class Hostile implements Guest {
   }
 }
 
-const flipped = (content: Bytes): Bytes => content.map((byte, place) => (place === 0 ? byte ^ 1 : byte));
+const flipped = (content: Uint8Array): Uint8Array => content.map((byte, place) => (place === 0 ? byte ^ 1 : byte));
 
 type Path = NonNullable<Commit["path"]>;
 
@@ -319,10 +319,10 @@ function chosen(share: number): Deed {
 class Post implements Mailroom {
   readonly #name: string;
   readonly #service: DeliveryService;
-  readonly #logs = new Map<string, Bytes[]>();
-  readonly #sent: Bytes[] = [];
-  #welcomes: Bytes[] = [];
-  #outbox: Bytes[] = [];
+  readonly #logs = new Map<string, Uint8Array[]>();
+  readonly #sent: Uint8Array[] = [];
+  #welcomes: Uint8Array[] = [];
+  #outbox: Uint8Array[] = [];
 
   constructor(name: string, service: DeliveryService) {
     this.#name = name;
@@ -352,13 +352,13 @@ class Post implements Mailroom {
     if (this.#sent.length > 0) await this.#service.sendMessage(this.#name, random.pick(this.#sent));
   }
 
-  log(conversationId: string): Bytes[] {
+  log(conversationId: string): Uint8Array[] {
     let log = this.#logs.get(conversationId);
     if (log === undefined) this.#logs.set(conversationId, (log = []));
     return log;
   }
 
-  post(message: Bytes): void {
+  post(message: Uint8Array): void {
     this.#outbox.push(message);
   }
 
@@ -367,7 +367,7 @@ class Post implements Mailroom {
     return this.#service.sendCommit(this.#name, bundle, { welcomeTo, removed });
   }
 
-  async groupInfo(conversationId: string): Promise<Bytes> {
+  async groupInfo(conversationId: string): Promise<Uint8Array> {
     return (await this.#service.groupInfo(this.#name, conversationId)).groupInfo;
   }
 
@@ -375,7 +375,7 @@ class Post implements Mailroom {
     return inspectMessage(await this.groupInfo(conversationId)).externalJoin === true;
   }
 
-  takeWelcomes(): Bytes[] {
+  takeWelcomes(): Uint8Array[] {
     return this.#welcomes.splice(0);
   }
 }

@@ -1,4 +1,3 @@
-import type { Bytes } from "conclave-mls";
 import {
   type CiphersuiteImpl,
   type ClientState,
@@ -67,7 +66,7 @@ export class Mallory {
   }
 
   /** Her own key package. */
-  async keyPackage(): Promise<Bytes> {
+  async keyPackage(): Promise<Uint8Array> {
     this.#invitation = await this.invitation("mallory");
     return encoded({ version: "mls10", wireformat: "mls_key_package", keyPackage: this.#invitation.publicPackage });
   }
@@ -81,7 +80,7 @@ export class Mallory {
   }
 
   /** Founds a conversation that is in this epoch, and invites somebody into the next one; she goes there, too. */
-  async founds(id: string, epoch: bigint, keyPackage: Bytes): Promise<Bytes> {
+  async founds(id: string, epoch: bigint, keyPackage: Uint8Array): Promise<Uint8Array> {
     const { publicPackage, privatePackage } = await this.invitation("mallory");
     const founded = await createGroup(bytes(id), publicPackage, privatePackage, [], this.#mls);
     this.#state = { ...founded, groupContext: { ...founded.groupContext, epoch } };
@@ -95,12 +94,12 @@ export class Mallory {
   }
 
   /** A commit of these proposals, by value. */
-  async commits(...proposals: Proposal[]): Promise<Bytes> {
+  async commits(...proposals: Proposal[]): Promise<Uint8Array> {
     return encoded((await this.#commit(proposals)).commit);
   }
 
   /** A commit, so large, of a proposal by reference that nobody gets. */
-  async commitsWhatNobodyHas(size: number): Promise<Bytes> {
+  async commitsWhatNobodyHas(size: number): Promise<Uint8Array> {
     const hidden: Proposal = { proposalType: "remove", remove: { removed: 1 } };
     const { newState: state } = await createProposal(this.#state!, false, hidden, this.#mls);
     const large = { authenticatedData: new Uint8Array(size), ratchetTreeExtension: true };
@@ -108,12 +107,12 @@ export class Mallory {
   }
 
   /** This proposal. */
-  async proposes(proposal: Proposal): Promise<Bytes> {
+  async proposes(proposal: Proposal): Promise<Uint8Array> {
     return encoded((await createProposal(this.#state!, false, proposal, this.#mls)).message);
   }
 
   /** An application message. */
-  async says(words: string): Promise<Bytes> {
+  async says(words: string): Promise<Uint8Array> {
     const { privateMessage } = await createApplicationMessage(this.#state!, bytes(words), this.#mls);
     return encoded({ version: "mls10", wireformat: "mls_private_message", privateMessage });
   }
@@ -127,7 +126,7 @@ export class Mallory {
   }
 
   /** A commit that joins from outside, with a path in which the secret with this number cannot be opened. */
-  async joinsFromOutside(groupInfo: Bytes, unopenable: number): Promise<Bytes> {
+  async joinsFromOutside(groupInfo: Uint8Array, unopenable: number): Promise<Uint8Array> {
     const message: MLSMessage = decoded(groupInfo);
     if (message.wireformat !== "mls_group_info") throw new Error("This is no GroupInfo.");
     const { publicPackage, privatePackage } = await this.invitation("mallory");

@@ -1,4 +1,3 @@
-import type { Bytes } from "conclave-mls";
 import { type Credential, encodeRequiredCapabilities, type Proposal } from "ts-mls";
 import { addition } from "./foreign-messages.js";
 import { Foreigner } from "./foreigner.js";
@@ -14,7 +13,7 @@ export type Fate = "rejected" | "left out" | "done once";
 /** Frank, who proposes, and alice, who is a member; bob is one, too. */
 interface Setting {
   readonly frank: Foreigner;
-  readonly alice: { keyPackage(): Promise<Bytes> };
+  readonly alice: { keyPackage(): Promise<Uint8Array> };
 }
 
 /** What frank proposes although no commit may contain it, or not both of it. */

@@ -1,5 +1,4 @@
 import {
-  type Bytes,
   type CommitOptions,
   Credential,
   type CredentialRef,
@@ -45,7 +44,7 @@ export class Person {
   }
 
   /** A fresh key package of this person. */
-  async keyPackage(): Promise<Bytes> {
+  async keyPackage(): Promise<Uint8Array> {
     const [keyPackage] = await this.session.generateKeyPackages(this.credential, { count: 1 });
     return keyPackage!.bytes;
   }

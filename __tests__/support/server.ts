@@ -1,16 +1,10 @@
-import {
-  type Bytes,
-  type CommitBundle,
-  inspectMessage,
-  type MlsTransport,
-  type MlsTransportResponse,
-  type SendContext,
-} from "conclave-mls";
+import type { SentBundle } from "conclave-mls/delivery-service";
+import { inspectMessage, type MlsTransport, type MlsTransportResponse, type SendContext } from "conclave-mls";
 
 /** A commit that a client has sent. */
 export interface Sent {
   readonly from: string;
-  readonly bundle: CommitBundle;
+  readonly bundle: SentBundle;
   readonly context: SendContext;
 }
 
@@ -27,13 +21,13 @@ export class Server {
   /** Who has sent a second commit for an epoch without having been refused the first, and for which: no client may ever do that. */
   readonly forks: string[] = [];
   /** Answers the next questions for the log in place of the rules. */
-  onFetch?: () => Promise<readonly Bytes[]>;
+  onFetch?: () => Promise<readonly Uint8Array[]>;
   readonly #whims: { whim: Whim; from: string | undefined }[] = [];
   readonly #tried = new Map<string, string>();
   readonly #accepted = new Map<string, string>();
-  readonly #groupInfos = new Map<string, Bytes>();
-  readonly #logs = new Map<string, Bytes[]>();
-  readonly #welcomes = new Map<string, Bytes[]>();
+  readonly #groupInfos = new Map<string, Uint8Array>();
+  readonly #logs = new Map<string, Uint8Array[]>();
+  readonly #welcomes = new Map<string, Uint8Array[]>();
   readonly #waiting: { count: number; reached: () => void }[] = [];
 
   /** Does this with the next sends, one each, before it keeps the rules again. */
@@ -81,26 +75,26 @@ export class Server {
   }
 
   /** Appends a message to the log of its conversation. */
-  post(message: Bytes): void {
+  post(message: Uint8Array): void {
     this.log(inspectMessage(message).conversationId!).push(message);
   }
 
   /** Everything that was sent in a conversation, in order. */
-  log(conversationId: string): Bytes[] {
+  log(conversationId: string): Uint8Array[] {
     let log = this.#logs.get(conversationId);
     if (log === undefined) this.#logs.set(conversationId, (log = []));
     return log;
   }
 
   /** The GroupInfo of the newest accepted commit. */
-  groupInfo(conversationId: string): Bytes {
+  groupInfo(conversationId: string): Uint8Array {
     const groupInfo = this.#groupInfos.get(conversationId);
     if (groupInfo === undefined) throw new Error("no such conversation");
     return groupInfo;
   }
 
   /** The Welcomes for a client, once. */
-  takeWelcomes(clientId: string): Bytes[] {
+  takeWelcomes(clientId: string): Uint8Array[] {
     return this.#welcomesOf(clientId).splice(0);
   }
 
@@ -123,7 +117,7 @@ export class Server {
     for (const { count, reached } of this.#waiting) if (this.sends.length >= count) reached();
   }
 
-  #welcomesOf(clientId: string): Bytes[] {
+  #welcomesOf(clientId: string): Uint8Array[] {
     let welcomes = this.#welcomes.get(clientId);
     if (welcomes === undefined) this.#welcomes.set(clientId, (welcomes = []));
     return welcomes;

@@ -1,11 +1,4 @@
-import {
-  type Bytes,
-  Database,
-  DatabaseKey,
-  type MlsConversation,
-  type Received,
-  type SessionOptions,
-} from "conclave-mls";
+import { Database, DatabaseKey, type MlsConversation, type Received, type SessionOptions } from "conclave-mls";
 import { FakeClock } from "./clock.js";
 import { freshPath } from "./files.js";
 import { Foreigner, type Framing } from "./foreigner.js";
@@ -63,7 +56,7 @@ export class Trio {
   }
 
   /** What alice makes of these messages. */
-  async aliceGets(...messages: Bytes[]): Promise<Received[]> {
+  async aliceGets(...messages: Uint8Array[]): Promise<Received[]> {
     return this.alice.session.receive(messages);
   }
 

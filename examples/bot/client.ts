@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
-  type Bytes,
   type CipherSuite,
   Credential,
   type CredentialRef,
@@ -180,7 +179,7 @@ export class Client {
   }
 
   /** A batch is stored with one write to the disk. What comes behind a Welcome in it waits until that is joined by. */
-  async #take(batch: readonly Bytes[]): Promise<void> {
+  async #take(batch: readonly Uint8Array[]): Promise<void> {
     const received = await this.session.receive(batch);
     const welcomes = new Set(received.flatMap(({ type, messageId }) => (type === "welcome" ? [messageId] : [])));
     for (const bytes of batch) {
@@ -188,7 +187,7 @@ export class Client {
     }
   }
 
-  async #join(welcome: Bytes): Promise<void> {
+  async #join(welcome: Uint8Array): Promise<void> {
     try {
       await this.session.joinByWelcome(welcome);
     } catch (error) {

@@ -1,4 +1,4 @@
-import type { Bytes, Deliver, Id, Operations, Received } from "conclave-mls";
+import type { Deliver, Id, Operations, Received } from "conclave-mls";
 
 /** Something the bot was asked and has not answered yet. */
 export interface Task {
@@ -44,7 +44,7 @@ export class TaskList {
   }
 
   /** The oldest one has this answer now; with undefined it needs one again. */
-  async setAnswer(tx: Operations, conversationId: Id, answer: Bytes | undefined): Promise<void> {
+  async setAnswer(tx: Operations, conversationId: Id, answer: Uint8Array | undefined): Promise<void> {
     const text = answer === undefined ? undefined : Buffer.from(answer).toString("base64");
     await this.#change(tx, conversationId, ([task, ...later]) => (task ? [{ ...task, answer: text }, ...later] : []));
   }

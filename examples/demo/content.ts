@@ -1,11 +1,10 @@
-import type { Bytes } from "conclave-mls";
 import type { FileDigest } from "./record.js";
 
 /** What the people of the demo put into a message: a line of text, what file is about to come, or a chunk of it. */
 export type Content =
   | { readonly kind: "line"; readonly text: string }
   | { readonly kind: "file"; readonly file: AnnouncedFile }
-  | { readonly kind: "chunk"; readonly index: number; readonly bytes: Bytes };
+  | { readonly kind: "chunk"; readonly index: number; readonly bytes: Uint8Array };
 
 /** A file as its sender describes it. */
 export interface AnnouncedFile extends FileDigest {
@@ -17,12 +16,12 @@ const KINDS = ["line", "file", "chunk"] as const;
 const INDEX_BYTES = 4;
 
 /** The plaintext of a message: one byte for the kind, and then what it is. */
-export function encodeContent(content: Content): Bytes {
+export function encodeContent(content: Content): Uint8Array {
   return Buffer.concat([Uint8Array.of(KINDS.indexOf(content.kind)), bodyOf(content)]);
 }
 
 /** The way back. Throws for what is no content: everybody in the demo runs this program. */
-export function decodeContent(plaintext: Bytes): Content {
+export function decodeContent(plaintext: Uint8Array): Content {
   const body = Buffer.from(plaintext.subarray(1));
   switch (KINDS[plaintext[0] ?? KINDS.length]) {
     case "line":
@@ -36,7 +35,7 @@ export function decodeContent(plaintext: Bytes): Content {
   }
 }
 
-function bodyOf(content: Content): Bytes {
+function bodyOf(content: Content): Uint8Array {
   switch (content.kind) {
     case "line":
       return Buffer.from(content.text);

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Bytes, Id, Received } from "conclave-mls";
+import type { Id, Received } from "conclave-mls";
 import { type AnnouncedFile, type Content, decodeContent, encodeContent } from "./content.js";
 import type { Diary } from "./diary.js";
 import type { FileDigest, Line } from "./record.js";
@@ -28,7 +28,7 @@ export class MessageList {
    * Keeps an own message, before the first attempt to send it. It takes its place on the list when it comes back from the
    * delivery service: only that knows the order. `task` says what it is sent for, to know it again.
    */
-  willSend(task: string, message: Bytes, content: Content): OwnMessage {
+  willSend(task: string, message: Uint8Array, content: Content): OwnMessage {
     const own = { messageId: messageIdOf(message), unsent: message };
     this.#add({ ...own, place: null, by: this.#name, content, plaintext: encodeContent(content), task });
     return own;
@@ -138,7 +138,7 @@ export class MessageList {
 }
 
 /** As the session calls a message that it receives. */
-export function messageIdOf(message: Bytes): Id {
+export function messageIdOf(message: Uint8Array): Id {
   return createHash("sha256").update(message).digest("hex");
 }
 
@@ -146,7 +146,7 @@ export function messageIdOf(message: Bytes): Id {
 interface OwnMessage {
   readonly messageId: Id;
   /** Its bytes, as long as the delivery service may not have it. */
-  readonly unsent: Bytes | null;
+  readonly unsent: Uint8Array | null;
 }
 
 interface NewMessage {
@@ -154,9 +154,9 @@ interface NewMessage {
   readonly place: number | null;
   readonly by: string;
   readonly content: Content;
-  readonly plaintext: Bytes;
+  readonly plaintext: Uint8Array;
   readonly task: string | null;
-  readonly unsent: Bytes | null;
+  readonly unsent: Uint8Array | null;
 }
 
 interface Row {

@@ -1,4 +1,4 @@
-import { type Bytes, MlsError, type Session } from "conclave-mls";
+import { MlsError, type Session } from "conclave-mls";
 import type { DeliveryService } from "conclave-mls/delivery-service";
 import { messageIdOf } from "./message-list.js";
 
@@ -37,7 +37,7 @@ export async function readWhatArrives(
   }
 }
 
-async function joinBy(welcome: Bytes, session: Session): Promise<void> {
+async function joinBy(welcome: Uint8Array, session: Session): Promise<void> {
   try {
     await session.joinByWelcome(welcome);
   } catch (error) {

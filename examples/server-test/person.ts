@@ -1,5 +1,4 @@
 import {
-  type Bytes,
   type CommitBundle,
   type CommitOptions,
   Credential,
@@ -98,12 +97,12 @@ export class Person {
     return { keyPackage: claimed.bytes, clientId: name };
   }
 
-  encrypts(text: string): Promise<Bytes> {
+  encrypts(text: string): Promise<Uint8Array> {
     return this.team.encrypt(new TextEncoder().encode(text));
   }
 
   /** Encrypts and sends. Answers the bytes. */
-  async says(text: string): Promise<Bytes> {
+  async says(text: string): Promise<Uint8Array> {
     const message = await this.encrypts(text);
     await this.#service.sendMessage(this.name, message);
     return message;

@@ -1,6 +1,6 @@
-import type { DeliveryService, MembershipClaim } from "../../delivery-service/index.js";
+import type { DeliveryService, MembershipClaim, SentBundle } from "../../delivery-service/index.js";
 import { framingOf, messageIdOf } from "../../delivery-service/framing.js";
-import type { CommitBundle, Id, MlsConversation } from "../../lib/index.js";
+import type { Id, MlsConversation } from "../../lib/index.js";
 import type { History } from "./history.js";
 
 /** What the delivery service has accepted, whatever the clients were told: the clients must come to the same in the end. */
@@ -100,7 +100,7 @@ export class Truth {
     };
   }
 
-  #noteCommit(by: Id, { commit, groupInfo }: CommitBundle, { welcomeTo, removed }: MembershipClaim): void {
+  #noteCommit(by: Id, { commit, groupInfo }: SentBundle, { welcomeTo, removed }: MembershipClaim): void {
     const messageId = messageIdOf(commit);
     if (!this.#isNew(by, messageId)) return;
     const { conversationId = "", epoch = 0n, external } = framingOf(commit);

@@ -1,5 +1,4 @@
 import {
-  type Bytes,
   Credential,
   type CredentialRef,
   Database,
@@ -71,7 +70,7 @@ export class Client {
   }
 
   /** Sends a message that was handed out. That it was is told first; and now and then it never gets any further. */
-  async send(bytes: Bytes, text: string, { lost = false } = {}): Promise<void> {
+  async send(bytes: Uint8Array, text: string, { lost = false } = {}): Promise<void> {
     tell({ about: "sealed", bytes: told(bytes), text });
     if (!lost) await this.service.sendMessage(this.settings.name, bytes);
   }

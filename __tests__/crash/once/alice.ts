@@ -1,4 +1,4 @@
-import { type Bytes, Database, DatabaseKey, type Id, inspectMessage, MlsError, Session } from "conclave-mls";
+import { Database, DatabaseKey, type Id, inspectMessage, MlsError, Session } from "conclave-mls";
 import { type DeliveryService, type QueueEntry, transportOf } from "conclave-mls/delivery-service";
 import type { Habit } from "./habits.js";
 import { countedIn, Hearing, numberOf } from "./hearing.js";
@@ -24,7 +24,7 @@ const LAST_ERRAND = 3;
 export interface Life {
   /** Her keystore; her application's own database is beside it. */
   readonly path: string;
-  readonly key: Bytes;
+  readonly key: Uint8Array;
   readonly service: DeliveryService;
   readonly habit: Habit;
   readonly moment: Moments;
@@ -34,7 +34,7 @@ export interface Life {
 export interface Ending {
   readonly conversationId: Id;
   readonly epoch: bigint;
-  readonly authenticator: Bytes;
+  readonly authenticator: Uint8Array;
   /** How many messages were delivered, as her keystore counts them. */
   readonly counted: number;
 }
@@ -213,7 +213,7 @@ class Alice implements AsyncDisposable {
     for (const { bytes, conversationId } of entries.filter(isWelcome)) await this.#join(conversationId, bytes);
   }
 
-  async #join(conversationId: Id, welcome: Bytes): Promise<void> {
+  async #join(conversationId: Id, welcome: Uint8Array): Promise<void> {
     try {
       await this.#receiving("joinByWelcome", () => this.#opened.joinByWelcome(welcome));
     } catch (error) {

@@ -1,4 +1,4 @@
-import type { Bytes, Deliver, Id, Operations } from "conclave-mls";
+import type { Deliver, Id, Operations } from "conclave-mls";
 import type { Habit } from "./habits.js";
 import type { Line, MessageStore } from "./message-store.js";
 import type { Moments } from "./moments.js";
@@ -50,6 +50,6 @@ export async function countedIn(operations: Operations, conversationId: Id): Pro
 }
 
 /** A number as it is kept by `setData`; 0 when there is none. */
-export const numberOf = (value: Bytes | undefined): number => Number(Buffer.from(value ?? []).toString());
+export const numberOf = (value: Uint8Array | undefined): number => Number(Buffer.from(value ?? []).toString());
 
 const countOf = (conversationId: Id): string => `count of ${conversationId}`;

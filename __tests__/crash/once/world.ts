@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { type Bytes, Credential, Database, DatabaseKey, Session } from "conclave-mls";
+import { Credential, Database, DatabaseKey, Session } from "conclave-mls";
 import { EmbeddedDeliveryService, transportOf } from "conclave-mls/delivery-service";
 import { suite } from "../kills/client.js";
 import { WITNESS } from "../kills/actions.js";
@@ -14,14 +14,14 @@ import { Plot } from "./plot.js";
 export class World implements AsyncDisposable {
   /** Her keystore. */
   readonly path: string;
-  readonly key: Bytes;
+  readonly key: Uint8Array;
   readonly bob: Bob;
   readonly witness: Witness;
   readonly plot: Plot;
   readonly #folder: string;
   readonly #service: EmbeddedDeliveryService;
 
-  private constructor(folder: string, key: Bytes, service: EmbeddedDeliveryService, bob: Bob, witness: Witness) {
+  private constructor(folder: string, key: Uint8Array, service: EmbeddedDeliveryService, bob: Bob, witness: Witness) {
     this.path = keystoreIn(folder);
     this.key = key;
     this.bob = bob;
@@ -54,7 +54,7 @@ export class World implements AsyncDisposable {
 const keystoreIn = (folder: string): string => join(folder, "alice.db");
 
 /** She becomes a member of all conversations but the last, for which she leaves a key package. */
-async function aliceJoins(path: string, key: Bytes, service: EmbeddedDeliveryService, bob: Bob): Promise<void> {
+async function aliceJoins(path: string, key: Uint8Array, service: EmbeddedDeliveryService, bob: Bob): Promise<void> {
   const ids = [TEAM, ASIDE, ARCHIVE];
   using databaseKey = DatabaseKey.from(key);
   const transport = transportOf(service, ALICE);
