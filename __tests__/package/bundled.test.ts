@@ -10,6 +10,8 @@ const USE = `
   catch (error) { console.log(error.code, error.message); }`;
 const SAYS_EXTERNAL = /^ADDON_NOT_LOADED .*external to your bundle/;
 
+jest.setTimeout(60_000); // Bundlers take seconds, and more on a machine that is busy.
+
 describe("the package", () => {
   let consumer: Consumer;
 
