@@ -27,7 +27,7 @@ export class Notes {
   readonly unstored = new Set<Id>();
   /** Conversations that were wiped: the session knows nothing of what was read and sent before. */
   readonly wiped = new Set<Id>();
-  /** The epochs whose commit, one of a guest, was rejected, by conversation. */
+  /** The epochs whose commit, one of a guest from outside, was rejected, by conversation. */
   readonly refused = new Map<Id, bigint>();
   /** Messages that the session keeps until they can be read. */
   readonly #waiting = new Set<Id>();
@@ -67,7 +67,8 @@ export class Notes {
 
   #refuses({ messageId, conversationId, epoch }: Received & { type: "rejected" }): void {
     const conversation = this.#world.truth.conversations.get(conversationId ?? "");
-    if (conversation?.ofGuests.has(messageId) === true && epoch !== undefined) this.refused.set(conversation.id, epoch);
+    if (conversation?.ofGuestsFromOutside.has(messageId) === true && epoch !== undefined)
+      this.refused.set(conversation.id, epoch);
   }
 
   /** What was read and stays read, or was sent, is not lost, whenever it comes again. */

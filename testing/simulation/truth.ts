@@ -116,6 +116,7 @@ export class Truth {
     }
     const ofGuest = this.guests.has(by);
     if (ofGuest) conversation.ofGuests.add(messageId);
+    if (ofGuest && external) conversation.ofGuestsFromOutside.add(messageId);
     this.#history.count(ofGuest ? "commits of guests accepted" : "commits accepted");
     if (external && !ofGuest)
       this.#history.count(removed.includes(by) ? "members joined anew" : "members joined from outside");
@@ -158,6 +159,8 @@ export class AcceptedConversation {
   readonly messages: AcceptedMessage[] = [];
   /** The commits of guests that were accepted, by their hashes. The people may have refused them. */
   readonly ofGuests = new Set<Id>();
+  /** Those among them that join from outside. */
+  readonly ofGuestsFromOutside = new Set<Id>();
   /** Whether somebody did not apply one of them. */
   hasStalled = false;
   readonly #stays = new Map<Id, Stay[]>();
