@@ -122,10 +122,11 @@ class Hostile implements Guest {
     for await (const entry of this.post.pulls()) {
       const { kind } = inspectMessage(entry.bytes);
       try {
-        if (kind === "welcome" && !this.frank.isIn) {
+        const { isIn } = this.frank;
+        if (kind === "welcome" && !isIn) {
           await this.frank.joins();
           if (this.frank.isIn) this.#isIn(entry.conversationId);
-        } else if (kind !== "welcome" && entry.conversationId === this.#id && this.frank.isIn) {
+        } else if (kind !== "welcome" && entry.conversationId === this.#id && isIn) {
           await this.frank.hears();
         }
       } catch {
@@ -180,9 +181,29 @@ async function commits(guest: Hostile, ...proposals: Proposal[]): Promise<boolea
 
 const deeds: readonly Deed[] = [
   ["says something", 8, (guest) => guest.says()],
-  ["commits in all honesty", 3, async ({ frank }) => void (await frank.commits())],
-  ["proposes an honest update", 1, async ({ frank }) => void (await frank.proposesUpdate())],
-  ["proposes to remove somebody", 1, async (guest) => void (await guest.frank.proposesToRemove(guest.victim()))],
+  [
+    "commits in all honesty",
+    3,
+    async ({ frank }) => {
+      await frank.commits();
+    },
+  ],
+  [
+    "proposes an honest update",
+    1,
+    async ({ frank }) => {
+      await frank.proposesUpdate();
+      return undefined;
+    },
+  ],
+  [
+    "proposes to remove somebody",
+    1,
+    async (guest) => {
+      await guest.frank.proposesToRemove(guest.victim());
+      return undefined;
+    },
+  ],
   [
     "proposes something odd",
     6,

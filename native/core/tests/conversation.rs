@@ -235,6 +235,9 @@ fn a_server_that_contradicts_itself_is_told_so() {
         alice.receive(&[&refused.commit])[0],
         What::Rejected(Code::StateDiverged, _)
     ));
+    let stalled = alice.step(|session| session.stage_commit(TEAM, Request::Update));
+    assert_eq!(stalled.err().map(|error| error.code()), Some(Code::ConversationStalled));
+    alice.receive(&[&bob.commit(Request::Update).commit]); // Another commit of that epoch ends it.
     let lost = alice.stage(Request::Update);
     let winner = bob.commit(Request::Update);
     alice.receive(&[&winner.commit]);
