@@ -78,7 +78,7 @@ test("5. hands out Welcomes of accepted commits only, and before anything later 
   const [alice, bob] = await teamOfThree();
   const [dave, erin] = [await comes("dave"), await comes("erin")];
   await alice.adds(dave);
-  await expect(bob.adds(erin, { attempts: 1 })).rejects.toMatchObject({ code: "RETRY_EXHAUSTED" });
+  await expect(bob.adds(erin, { attempts: 1 })).rejects.toMatchObject({ code: "COMMIT_LOST" });
   await alice.says("welcome");
   expect(await dave.catchesUp()).toMatchObject([{ type: "welcome" }, { type: "message" }]);
   expect(await service.pull("erin")).toEqual([]);
