@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Once;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -19,6 +20,7 @@ pub(super) fn open(path: &Path, key: &DatabaseKey) -> Result<Connection> {
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_NOFOLLOW
         | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    begin();
     let connection = Connection::open_with_flags(path, flags).map_err(opening)?;
     quiet(&connection)?;
     if connection.is_readonly("main").map_err(opening)? {
@@ -57,11 +59,19 @@ pub(super) fn open(path: &Path, key: &DatabaseKey) -> Result<Connection> {
 
 /// A keystore that is gone when it is closed; no key, no file.
 pub(super) fn open_in_memory() -> Result<Connection> {
+    begin();
     let connection = Connection::open_in_memory().map_err(opening)?;
     quiet(&connection)?;
     configure(&connection)?;
     schema::migrate(&connection)?;
     Ok(connection)
+}
+
+/// Starts SQLite and SQLCipher, once in a process. SQLite calls itself started before its extensions have begun: of two threads
+/// that open the first databases of a process, the second one would find no SQLCipher, now and then.
+fn begin() {
+    static BEGUN: Once = Once::new();
+    BEGUN.call_once(|| drop(Connection::open_in_memory())); // What fails here fails again, and is told, at the real opening.
 }
 
 /// SQLCipher logs to stderr when a key is wrong: not in a library. And a build that linked a plain SQLite by accident,
