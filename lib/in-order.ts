@@ -5,23 +5,32 @@
  */
 export function inOrder<T extends object>(native: T): T {
   let last: Promise<unknown> = Promise.resolve();
-  const call = (method: Method, args: unknown[]): unknown => {
-    const answer: unknown = Reflect.apply(method, native, args);
-    if (!isPromise(answer)) return answer;
+  return withAnswers(native, (answer) => {
     answer.catch(() => {}); // It may reject before its turn comes.
     const inTurn = last.then(() => answer);
     last = inTurn.catch(() => {});
     return inTurn;
-  };
-  return new Proxy(native, {
-    get(target, name) {
-      const member: unknown = Reflect.get(target, name, target);
-      return typeof member === "function" ? (...args: unknown[]) => call(member as Method, args) : member;
-    },
   });
 }
 
-type Method = (...args: unknown[]) => unknown;
+/** The same native object: `before` is told of each call, and what asynchronous methods answer goes through `through`. */
+export function withAnswers<T extends object>(
+  native: T,
+  through: (answer: Promise<unknown>) => Promise<unknown>,
+  before: () => void = () => {},
+): T {
+  return new Proxy(native, {
+    get(target, name) {
+      const member: unknown = Reflect.get(target, name, target);
+      if (typeof member !== "function") return member;
+      return (...args: unknown[]) => {
+        before();
+        const answer: unknown = Reflect.apply(member, target, args);
+        return isPromise(answer) ? through(answer) : answer;
+      };
+    },
+  });
+}
 
 /** By shape: a promise of the addon can be of another realm than this code. */
 function isPromise(value: unknown): value is Promise<unknown> {

@@ -1,4 +1,5 @@
 import type { Clock } from "../lib/clock.js";
+import { withAnswers } from "../lib/in-order.js";
 
 /**
  * A clock that stands still until a test moves it. Sessions that were opened with `withClock(options, clock)` wait by it: back-off
@@ -128,26 +129,11 @@ export class SimulatedClock implements Clock {
   }
 
   /**
-   * Counts all calls of a native object as work, and hands out their answers in the order of the calls: which thread was faster
-   * must not matter. Called by the session; a test that puts a clock of its own around this one may be told of each call before.
+   * Counts all calls of a native object as work. Called by the session, which hands out the answers in the order of the calls; a
+   * test that puts a clock of its own around this one may be told of each call before.
    */
-  through<T extends object>(native: T, before: () => void = () => {}): T {
-    let last: Promise<unknown> = Promise.resolve();
-    const call = (method: Method, args: unknown[]): unknown => {
-      before();
-      const answer: unknown = Reflect.apply(method, native, args);
-      if (!isPromise(answer)) return answer;
-      answer.catch(() => {}); // It may reject before its turn comes.
-      const inTurn = this.during(last.then(() => answer));
-      last = inTurn.catch(() => {});
-      return inTurn;
-    };
-    return new Proxy(native, {
-      get(target, name) {
-        const member: unknown = Reflect.get(target, name, target);
-        return typeof member === "function" ? (...args: unknown[]) => call(member as Method, args) : member;
-      },
-    });
+  through<T extends object>(native: T, before?: () => void): T {
+    return withAnswers(native, (answer) => this.during(answer), before);
   }
 
   /** By the time they are due; of those due at the same time, the one that was asked for first. */
@@ -160,11 +146,4 @@ interface Timer {
   readonly due: number;
   readonly delay: number;
   readonly callback: () => void;
-}
-
-type Method = (...args: unknown[]) => unknown;
-
-/** By shape: a promise made by the addon is of another realm than a test runner's. */
-function isPromise(value: unknown): value is Promise<unknown> {
-  return typeof value === "object" && value !== null && "then" in value && "catch" in value;
 }

@@ -1,5 +1,6 @@
 import { Database, type MlsTransport, Session } from "conclave-mls";
 import { SimulatedClock, withClock } from "conclave-mls/testing";
+import { inOrder } from "../../lib/in-order.js";
 import { expectCode } from "../support/expect.js";
 import { everybodyLeaves, Person } from "../support/people.js";
 import { sayNothing, sayRetry, Server } from "../support/server.js";
@@ -58,15 +59,16 @@ describe("a simulated clock", () => {
     await expect(clock.until(Promise.reject(new Error("its own failure")))).rejects.toThrow("its own failure");
   });
 
-  it("hands out the answers of a native object in the order of the calls, whichever thread was faster", async () => {
+  it("is at work as long as a native object is, whose answers a session hands out in the order of the calls", async () => {
     const clock = new SimulatedClock();
     const finish: (() => void)[] = [];
-    const native = clock.through({
+    const calls = {
       slow: () => new Promise<void>((resolve) => void finish.push(resolve)),
       fast: () => Promise.resolve(),
       failing: () => Promise.reject(new Error("refused")),
       plain: () => 7,
-    });
+    };
+    const native = inOrder(clock.through(calls));
     const order: string[] = [];
     void native.slow().then(() => order.push("slow"));
     void native.fast().then(() => order.push("fast"));
