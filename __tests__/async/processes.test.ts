@@ -25,7 +25,7 @@ async function leave(how: string) {
 }
 
 describe("process.exit", () => {
-  it.each(["exit in a transaction", "exit while sending", "exit with much under way"])(
+  it.each(["exit in a transaction", "exit while sending", "exit with much under way", "exit while pages are written"])(
     "%s: with its code and no crash, and the keystore is as it was stored last",
     async (how) => {
       const { ending, whole, half, conversations, unsettled } = await leave(how);

@@ -36,6 +36,14 @@ switch (how) {
     void session.transaction((tx) => tx.generateKeyPackages(credential, { count: 50 }));
     process.exit(7);
     break;
+  case "exit while pages are written": {
+    const stores = async (key: string): Promise<void> =>
+      session.setData(key, new Uint8Array(1 << 18)).then(() => stores(key));
+    for (const key of ["a", "b", "c", "d"]) void stores(key);
+    for (let rounds = 0; rounds < 10; rounds++) await session.setData("round", value);
+    process.exit(7);
+    break;
+  }
   case "leave it open":
     break;
   case "leave a transaction that was given up":

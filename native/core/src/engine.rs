@@ -268,9 +268,9 @@ fn closed() -> Error {
     Error::new(Code::DatabaseClosed, "The database is closed. Open it again.")
 }
 
-/// Turns a panic into an error.
+/// Turns a panic into an error. The process does not exit meanwhile.
 fn guarded<R>(work: impl FnOnce() -> Result<R>) -> Result<R> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+    catch_unwind(AssertUnwindSafe(|| sqlcipher_key::at_work(work))).unwrap_or_else(|_| {
         Err(Error::new(
             Code::InternalError,
             "Something that cannot happen did, and this session cannot go on. Nothing stored is lost: close it and open it \

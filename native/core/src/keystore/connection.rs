@@ -71,7 +71,11 @@ pub(super) fn open_in_memory() -> Result<Connection> {
 /// that open the first databases of a process, the second one would find no SQLCipher, now and then.
 fn begin() {
     static BEGUN: Once = Once::new();
-    BEGUN.call_once(|| drop(Connection::open_in_memory())); // What fails here fails again, and is told, at the real opening.
+    BEGUN.call_once(|| {
+        // What fails here fails again, and is told, at the real opening. The key makes OpenSSL begin, too.
+        let _ = Connection::open_in_memory().and_then(|connection| sqlcipher_key::key(&connection, &[0; 32]));
+        sqlcipher_key::exit_waits();
+    });
 }
 
 /// SQLCipher logs to stderr when a key is wrong: not in a library. And a build that linked a plain SQLite by accident,
