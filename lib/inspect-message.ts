@@ -12,7 +12,7 @@ export interface MessageInspection {
   readonly encrypted: boolean;
   /** Whether it is a commit or proposal of somebody who is not in the conversation (RFC 9420 section 12.4.3.2). */
   readonly external: boolean;
-  /** Of a GroupInfo: whether whoever has it may join by an external commit. */
+  /** Of a GroupInfo: whether its tree says that clients may join by an external commit; false where the tree is not in it. */
   readonly externalJoin?: boolean;
   /** The conversation it belongs to, where it says so: a Welcome and a key package do not. */
   readonly conversationId?: Id;

@@ -98,7 +98,7 @@ export interface Operations {
    * `encrypt` rejects with `COMMIT_OUTCOME_UNKNOWN`. `CONVERSATION_EXISTS` when there is one of this id.
    *
    * With `externalJoin` whoever gets the conversation's GroupInfo can join by `joinByExternalCommit`, for good and as all members
-   * see it; decide with your server who gets it.
+   * see it; decide with your server who gets it. Clients of other makes can be members, and can join this way, too.
    */
   createConversation(
     id: IdLike,

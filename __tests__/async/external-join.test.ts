@@ -1,5 +1,6 @@
 import { Database, DatabaseKey } from "conclave-mls";
 import { FakeClock } from "../support/clock.js";
+import { Foreigner } from "../support/foreigner.js";
 import { expectCode } from "../support/expect.js";
 import { cleanUp, freshPath } from "../support/files.js";
 import { bytes, everybodyLeaves, Person, text } from "../support/people.js";
@@ -13,6 +14,7 @@ import {
   takeAndSayRetry,
 } from "../support/server.js";
 import { openTeam, settled, told } from "../support/teams.js";
+import { Trio } from "../support/trio.js";
 
 afterEach(everybodyLeaves);
 afterAll(cleanUp);
@@ -94,6 +96,33 @@ describe("somebody who joins from outside", () => {
     expect(await team.epoch()).toBe(2n);
     expect(server.sends.filter(({ from }) => from === "eve")).toHaveLength(1);
     expect(await dave.session.conversations()).toEqual([]);
+  });
+});
+
+describe("a client of another make", () => {
+  it("may be a member of a conversation that lets join from outside, and sees who joins", async () => {
+    const { server, alice, bob, dave } = await openTeam();
+    const frank = await Foreigner.comes("frank", server);
+    await alice.session.conversation("team").addMembers([await frank.keyPackage()]);
+    await frank.joins();
+    await dave.joinsFromOutside("team");
+    await dave.says("team", "hello");
+    expect(await frank.hears()).toEqual(["hello"]);
+    await frank.says("welcome");
+    expect(await bob.hears("team")).toEqual(["hello", "welcome"]);
+    expect(await dave.hears("team")).toEqual(["welcome"]);
+    expect(await bob.sees("team")).toEqual(["alice", "bob", "dave", "frank"]);
+  });
+
+  it("opens no conversation that was closed by a proposal", async () => {
+    const { frank, alice, team } = await Trio.meets();
+    frank.capabilities = { ...frank.capabilities, extensions: [0xf1c0] };
+    await frank.proposesUpdate({
+      capabilities: frank.capabilities,
+      extensions: [{ extensionType: 0xf1c0, extensionData: new Uint8Array([1]) }],
+    });
+    expect(await alice.reads("team")).toMatchObject([{ type: "rejected", code: "MESSAGE_INVALID" }]);
+    expect(await team.state()).toMatchObject({ externalJoin: false, can: { encrypt: true } });
   });
 });
 

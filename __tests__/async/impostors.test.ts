@@ -13,7 +13,6 @@ describe("a stranger who bears the name of a member", () => {
     const before = await team.members();
 
     const stranger = await Foreigner.comes("bob", server);
-    stranger.capabilities = { ...stranger.capabilities, extensions: [0xf1c0] };
     const commit = await stranger.takesThePlaceOf("bob", "team");
     for (const { session } of [alice!, bob!, carol!]) {
       const [told] = await session.receive(commit);

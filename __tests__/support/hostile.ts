@@ -19,8 +19,6 @@ const KEY_PACKAGES = 3;
 export const hostileGuest: GuestFactory = async (world) => {
   const post = new Post(world.name, world.service);
   const frank = await Foreigner.comes(world.name, post, { framing: "public", now: () => world.now() });
-  // What conversations that let join from outside ask of their members.
-  frank.capabilities = { ...frank.capabilities, extensions: [0x0a0a, 0xf1c0] };
   const guest = new Hostile(world, post, frank);
   await guest.comes();
   return guest;

@@ -52,7 +52,7 @@ export class Mallory {
     const capabilities = {
       versions: ["mls10" as const],
       ciphersuites: [this.#mls.name],
-      extensions: [0xf1c0],
+      extensions: [],
       proposals: [],
       credentials: ["basic" as const],
     };

@@ -8,7 +8,7 @@ mod encrypt;
 pub mod external_join;
 mod framed;
 pub(crate) mod generations;
-mod group_info;
+pub(crate) mod group_info;
 pub(crate) mod hpke_key;
 pub mod info;
 pub mod intent;

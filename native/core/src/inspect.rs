@@ -3,7 +3,7 @@
 use openmls::prelude::{ContentType, MlsMessageBodyIn, MlsMessageIn, ProtocolMessage};
 use tls_codec::DeserializeBytes;
 
-use crate::conversation::external_join::{EXTERNAL_JOIN, allows};
+use crate::conversation::group_info::lets_join;
 use crate::error::{Code, Error, Result};
 use crate::limits::MAX_MESSAGE;
 
@@ -16,7 +16,7 @@ pub struct Inspection {
     pub encrypted: bool,
     /// Whether it is a commit or proposal of somebody who is no member.
     pub external: bool,
-    /// Of a GroupInfo: whether whoever has it may join by an external commit.
+    /// Of a GroupInfo: whether its tree says that clients may join by an external commit.
     pub external_join: Option<bool>,
     /// Where a group message or GroupInfo belongs.
     pub conversation_id: Option<Vec<u8>>,
@@ -63,7 +63,7 @@ pub fn inspect_message(bytes: &[u8]) -> Result<Inspection> {
         MlsMessageBodyIn::GroupInfo(info) => Inspection {
             conversation_id: Some(info.group_id().as_slice().to_vec()),
             epoch: Some(info.epoch().as_u64()),
-            external_join: Some(allows(info.group_context().extensions().unknown(EXTERNAL_JOIN))),
+            external_join: Some(lets_join(&info).unwrap_or(false)),
             ..stateless(Kind::GroupInfo, false, info.ciphersuite().into())
         },
         // OpenMLS keeps the suite of an unverified key package to itself. It stands after the versions of the message and of the

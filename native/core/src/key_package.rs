@@ -6,9 +6,8 @@ pub(crate) mod lifetime;
 use std::time::Duration;
 
 use openmls::prelude::{
-    Capabilities, Ciphersuite, ExtensionType, KeyPackage as MlsKeyPackage, KeyPackageBundle, KeyPackageIn,
-    LeafNodeParameters, Lifetime, MlsMessageBodyIn, MlsMessageIn, MlsMessageOut, OpenMlsCrypto, ProposalType,
-    ProtocolVersion,
+    Capabilities, Ciphersuite, ExtensionType, KeyPackage as MlsKeyPackage, KeyPackageBundle, KeyPackageIn, Lifetime,
+    MlsMessageBodyIn, MlsMessageIn, MlsMessageOut, OpenMlsCrypto, ProposalType, ProtocolVersion,
 };
 use openmls_traits::OpenMlsProvider;
 use openmls_traits::storage::StorageProvider;
@@ -55,8 +54,8 @@ pub(crate) struct KeyPackageRow {
     pub(crate) replaced_ms: Option<u64>,
 }
 
-/// What this client's leaves say they can do: what the provider carries, last-resort key packages, conversations that allow
-/// external joins, and SelfRemove proposals.
+/// What this client's leaves say they can do: what the provider carries, last-resort key packages, the
+/// declaration of external joins, and SelfRemove proposals.
 pub(crate) fn capabilities(crypto: &impl OpenMlsCrypto) -> Capabilities {
     let suites: Vec<Ciphersuite> = crate::cipher_suite::CIPHER_SUITES
         .iter()
@@ -67,13 +66,6 @@ pub(crate) fn capabilities(crypto: &impl OpenMlsCrypto) -> Capabilities {
         .ciphersuites(suites)
         .extensions(vec![ExtensionType::LastResort, ExtensionType::Unknown(EXTERNAL_JOIN)])
         .proposals(vec![ProposalType::SelfRemove])
-        .build()
-}
-
-/// The same for the leaf of an external commit.
-pub(crate) fn leaf_node_parameters(crypto: &impl OpenMlsCrypto) -> LeafNodeParameters {
-    LeafNodeParameters::builder()
-        .with_capabilities(capabilities(crypto))
         .build()
 }
 

@@ -237,10 +237,8 @@ mod group_context {
     /// Of the private range, and nobody knows it unless told so.
     const PRIVATE: u16 = 0xF0F0;
     const GREASE: u16 = 0x0A0A;
-
-    fn external_join() -> Extension {
-        Extension::Unknown(0xF1C0, UnknownExtension(vec![1]))
-    }
+    /// What this package's clients say that they know, though it means nothing in a group context.
+    const KNOWN: u16 = 0xF1C0;
 
     fn unknown(kind: u16) -> Extension {
         Extension::Unknown(kind, UnknownExtension(Vec::new()))
@@ -268,8 +266,11 @@ mod group_context {
 
     #[test]
     fn an_extension_that_all_support_need_not_be_required() {
-        let (mut alice, mut bob, mut frank) = team_with_frank(true);
-        let commit = frank.try_commit(|plan| to(plan, &[external_join()]));
+        let mut frank = Foreigner::of("frank");
+        let able = capable_of(&[KNOWN], &[ProposalType::SelfRemove]);
+        let package = frank.odd_key_package(|builder| builder.leaf_node_capabilities(able));
+        let (mut alice, mut bob) = team_with(&mut [(&mut frank, package)], false);
+        let commit = frank.try_commit(|plan| to(plan, &[unknown(KNOWN)]));
         merge(&mut [&mut alice, &mut bob], &commit.expect("all support it"));
         assert_eq!(alice.authenticator(), frank.authenticator());
         goes_on(&mut [&mut alice, &mut bob], &mut [&mut frank]);
@@ -301,7 +302,7 @@ mod group_context {
             let refusal = refusal_of(&mut frank, |plan| to(plan, &[requirement]));
             assert_eq!(refusal, Refusal::RequiredExtensionNotSupportedByAllMembers);
         }
-        let satisfied = required(&[0xF1C0], &[ProposalType::SelfRemove], &[CredentialType::Basic]);
+        let satisfied = required(&[], &[ProposalType::SelfRemove], &[CredentialType::Basic]);
         let commit = frank.try_commit(|plan| to(plan, &[satisfied]));
         merge(&mut [&mut alice, &mut bob], &commit.expect("all are capable of it"));
         goes_on(&mut [&mut alice, &mut bob], &mut [&mut frank]);

@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use openmls::prelude::{CredentialType, LeafNode, LeafNodeIndex, MlsGroup};
 
+use crate::conversation::external_join::{declares, is_open};
 use crate::member::{Member, identity, members};
 
 /// The door that a leaf comes in by.
@@ -34,6 +35,8 @@ pub(crate) enum Refusal {
     KeyTaken,
     /// The leaf to be replaced has another signature key.
     NotItsLeaf,
+    /// The leaf declares that clients may join from outside, which nobody has declared before.
+    Opens,
 }
 
 impl Refusal {
@@ -54,6 +57,9 @@ impl Refusal {
             }
             (Refusal::NameTaken, _) => "A second leaf is added under the name of a member.",
             (Refusal::KeyTaken, _) => "A leaf takes the signature key of another member.",
+            (Refusal::Opens, _) => {
+                "A leaf lets clients join from outside, which this conversation does not allow, for good."
+            }
             (Refusal::NotItsLeaf, _) => {
                 "A client tries to join from outside in the place of a member whose signature key it does not have."
             }
@@ -67,12 +73,17 @@ pub(crate) struct Roster {
     /// How many leaves bear each name: a tree that was joined may have several of one name.
     names: HashMap<Vec<u8>, usize>,
     keys: HashSet<Vec<u8>>,
+    /// Whether clients may join from outside.
+    open: bool,
 }
 
 impl Roster {
     /// The members of this group, but for the leaves that go.
     pub(crate) fn of(group: &MlsGroup, gone: &HashSet<LeafNodeIndex>) -> Roster {
-        let mut roster = Roster::default();
+        let mut roster = Roster {
+            open: is_open(group),
+            ..Roster::default()
+        };
         for member in members(group) {
             if !gone.contains(&LeafNodeIndex::new(member.leaf_index)) {
                 roster.enter(member.client_id, member.signature_key);
@@ -85,6 +96,9 @@ impl Roster {
     pub(crate) fn admit(&mut self, leaf: &LeafNode, door: Door<'_>) -> Result<(), Refusal> {
         if leaf.credential().credential_type() != CredentialType::Basic {
             return Err(Refusal::Credential);
+        }
+        if declares(leaf.extensions()) && !self.open {
+            return Err(Refusal::Opens);
         }
         let (name, key) = (identity(leaf.credential()), leaf.signature_key().as_slice().to_vec());
         match door {

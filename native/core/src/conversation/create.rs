@@ -1,10 +1,10 @@
 //! Creating conversations.
 
-use openmls::prelude::{Extensions, GroupId, MlsGroup};
+use openmls::prelude::{GroupId, MlsGroup};
 use openmls_traits::OpenMlsProvider;
 
 use crate::conversation::commit::StagedCommit;
-use crate::conversation::external_join::allowing;
+use crate::conversation::external_join::declaration;
 use crate::conversation::intent::{Intent, Invitee};
 use crate::conversation::newest::note_epoch;
 use crate::conversation::{ConversationRow, State, join_config, scope_of};
@@ -53,12 +53,6 @@ impl Session {
         }
         let row = CredentialRow::load(&self.provider, credential)?;
         let config = join_config();
-        let context = if external_join {
-            Extensions::single(allowing())
-        } else {
-            Ok(Extensions::empty())
-        };
-        let context = context.map_err(|cause| Error::internal("the group context cannot be made").caused_by(cause))?;
         let group = MlsGroup::builder()
             .with_group_id(GroupId::from_slice(id))
             .ciphersuite(row.suite()?)
@@ -71,7 +65,8 @@ impl Session {
             .lifetime(own_lifetime(None, self.provider.clock().now_secs())?)
             .sender_ratchet_configuration(*config.sender_ratchet_configuration())
             .with_capabilities(capabilities(self.provider.crypto()))
-            .with_group_context_extensions(context)
+            .with_leaf_node_extensions(declaration(external_join)?)
+            .map_err(|cause| Error::internal("the leaf of the founder cannot be made").caused_by(cause))?
             .build(&self.provider, &row.signer(&self.provider)?, row.with_key())
             .map_err(|cause| Error::internal("the group could not be created").caused_by(cause))?;
         if state == State::Member {

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use openmls::messages::group_info::VerifiableGroupInfo;
-use openmls::prelude::{Extension, LeafNode, MlsGroup, UnknownExtension};
+use openmls::prelude::{Extension, Extensions, LeafNode, LeafNodeParameters, MlsGroup, UnknownExtension};
 use openmls_traits::OpenMlsProvider;
 use openmls_traits::storage::StorageProvider as _;
 use serde::{Deserialize, Serialize};
@@ -16,31 +16,48 @@ use tls_codec::Serialize as _;
 use crate::codec::encode;
 use crate::conversation::admit::{Door, Roster};
 use crate::conversation::commit::{MergeOutcome, Merged, Settled, StagedCommit, Why};
-use crate::conversation::group_info::{former_leaves, invalid, read_group_info};
+use crate::conversation::group_info::{former_leaves, invalid, lets_join, read_group_info};
 use crate::conversation::known::{Fate, MessageId, message_id};
 use crate::conversation::received::{Receipt, Received, What};
 use crate::conversation::{Conversation, ConversationRow, State, join_config, scope_of};
 use crate::credential::CredentialRow;
 use crate::error::{Code, Error, Result};
 use crate::id::check_id;
+use crate::key_package::capabilities;
 use crate::keystore::{Entity, PutAside};
 use crate::limits::MAX_EPOCH;
 use crate::member::{Change, Member, members};
 use crate::provider::Provider;
 use crate::session::Session;
 
-/// The extension of the group context that says whether somebody may join by an external commit. Everybody must know it to
-/// be in such a group, so that all members decide alike.
+/// The extension of a leaf that says that clients may join its conversation by an external commit.
+///
+/// It stands in leaves and not in the group context: the context's extensions are mandatory for every
+/// member, those of leaves are not (RFC 9420 section 13.4), and clients of other makes are to be
+/// members, too. The tree is the same for all, so all decide alike. The founder's leaf declares it, and
+/// that of every client of this make that commits or joins from outside; nobody declares it later.
 pub(crate) const EXTERNAL_JOIN: u16 = 0xF1C0;
 
-/// The extension that allows external joins.
-pub(crate) fn allowing() -> Extension {
-    Extension::Unknown(EXTERNAL_JOIN, UnknownExtension(vec![1]))
+/// What a leaf carries in a conversation that is open to clients outside, and in one that is not.
+pub(crate) fn declaration(open: bool) -> Result<Extensions<LeafNode>> {
+    let declared = Extension::Unknown(EXTERNAL_JOIN, UnknownExtension(vec![1]));
+    if open {
+        Extensions::single(declared).map_err(|cause| Error::internal("a leaf cannot be made").caused_by(cause))
+    } else {
+        Ok(Extensions::empty())
+    }
 }
 
-/// Whether an extension list of a group context allows external joins.
-pub(crate) fn allows(extension: Option<&UnknownExtension>) -> bool {
-    extension.is_some_and(|UnknownExtension(value)| value.as_slice() == [1])
+/// Whether a leaf with these extensions declares that clients may join from outside.
+pub(crate) fn declares(leaf: &Extensions<LeafNode>) -> bool {
+    let value = leaf.unknown(EXTERNAL_JOIN);
+    value.is_some_and(|UnknownExtension(value)| value.as_slice() == [1])
+}
+
+/// Whether clients may join this group from outside.
+pub(crate) fn is_open(group: &MlsGroup) -> bool {
+    let mut leaves = group.treesync().full_leaves();
+    leaves.any(|(_, leaf)| declares(leaf.extensions()))
 }
 
 /// An external commit that waits for its outcome.
@@ -105,7 +122,7 @@ impl Session {
         if info.epoch().as_u64() > MAX_EPOCH {
             return Err(invalid("its epoch is larger than any that is accepted"));
         }
-        if !allows(info.group_context().extensions().unknown(EXTERNAL_JOIN)) {
+        if !lets_join(&info)? {
             return Err(Error::new(
                 Code::ExternalJoinRefused,
                 "The conversation does not allow external joins. Ask a member to add this client.",
@@ -147,7 +164,12 @@ impl Session {
             .skip_lifetime_validation()
             .build_group(&self.provider, info, row.with_key())
             .map_err(|cause| refused(&cause))?
-            .leaf_node_parameters(crate::key_package::leaf_node_parameters(self.provider.crypto()))
+            .leaf_node_parameters(
+                LeafNodeParameters::builder()
+                    .with_capabilities(capabilities(self.provider.crypto()))
+                    .with_extensions(declaration(true)?)
+                    .build(),
+            )
             .load_psks(self.provider.storage())
             .map_err(|cause| refused(&cause))?
             .create_group_info(true)

@@ -5,7 +5,7 @@ use tls_codec::Serialize as _;
 
 use crate::codec::decode;
 use crate::conversation::buffer::count_waiting;
-use crate::conversation::external_join::{EXTERNAL_JOIN, allows};
+use crate::conversation::external_join::is_open;
 use crate::conversation::stalled::StalledNow;
 use crate::conversation::{ConversationRow, State, not_found, scope_of};
 use crate::credential::CredentialRef;
@@ -100,7 +100,7 @@ impl Session {
             };
             state.pending_proposals = conversation.group.pending_proposals().count();
             state.unsettled_commit |= conversation.staged()?.is_some();
-            state.external_join = allows(conversation.group.extensions().unknown(EXTERNAL_JOIN));
+            state.external_join = is_open(&conversation.group);
             Ok(state)
         })
     }

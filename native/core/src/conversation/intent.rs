@@ -7,7 +7,7 @@ use openmls_traits::OpenMlsProvider;
 use serde::{Deserialize, Serialize};
 
 use crate::conversation::Conversation;
-use crate::conversation::admit::{Door, Roster};
+use crate::conversation::admit::{Door, Refusal, Roster};
 use crate::credential::CredentialRow;
 use crate::error::{Code, Error, Result};
 use crate::key_package::lifetime::refuses_to_add;
@@ -192,7 +192,13 @@ impl Conversation<'_> {
         if is_member && !first {
             return Ok(None);
         }
-        if is_member || roster.admit(package.leaf_node(), Door::Add).is_err() {
+        let admitted = roster.admit(package.leaf_node(), Door::Add);
+        if admitted == Err(Refusal::Opens) {
+            let reason =
+                "This key package would open the conversation to clients outside. Fetch another one of the client.";
+            return Err(Error::new(Code::KeyPackageInvalid, reason));
+        }
+        if is_member || admitted.is_err() {
             return Err(Error::new(
                 Code::AlreadyMember,
                 "A client to add is a member already, or is named twice. Leave it out; to let it in anew with another \

@@ -10,7 +10,7 @@ use openmls_traits::OpenMlsProvider;
 
 use crate::conversation::Conversation;
 use crate::conversation::admit::{Door, Roster};
-use crate::conversation::external_join::{EXTERNAL_JOIN, allows};
+use crate::conversation::external_join::is_open;
 use crate::conversation::hpke_key::written_key_can_be_encrypted_to;
 use crate::conversation::stalled::StallCause;
 use crate::conversation::verdict::Verdict;
@@ -67,11 +67,6 @@ impl Conversation<'_> {
             (Proposal::ExternalInit(_), _) => {
                 Some("A member proposes what only a client that joins from outside can commit.")
             }
-            (Proposal::GroupContextExtensions(change), _)
-                if change.extensions().unknown(EXTERNAL_JOIN) != self.group.extensions().unknown(EXTERNAL_JOIN) =>
-            {
-                Some("A proposal changes who may join from outside, which is decided for good.")
-            }
             (Proposal::GroupContextExtensions(change), _) if change.extensions().external_senders().is_some() => {
                 Some("A proposal lets somebody propose from outside, which is not supported.")
             }
@@ -121,7 +116,7 @@ impl Conversation<'_> {
     /// A client that joins from outside may take the place of a leaf with its own signature key, and
     /// of no other. Leaves whose owners have proposed to go themselves may go with it.
     fn refuses_external_commit(&self, commit: &StagedCommit) -> Option<&'static str> {
-        if !allows(self.group.extensions().unknown(EXTERNAL_JOIN)) {
+        if !is_open(&self.group) {
             return Some("A client tries to join by an external commit, which this conversation does not allow.");
         }
         let replaced: Vec<Member> = commit

@@ -7,7 +7,7 @@ use openmls::prelude::{
 use openmls_traits::OpenMlsProvider;
 
 use crate::conversation::Conversation;
-use crate::conversation::external_join::{EXTERNAL_JOIN, allows};
+use crate::conversation::external_join::is_open;
 use crate::conversation::framed::Framed;
 use crate::conversation::known::Fate;
 use crate::conversation::received::{Receipt, What};
@@ -26,7 +26,7 @@ impl Conversation<'_> {
         let savepoint = self.provider.rows().savepoint();
         let verdict = match self.process_by_openmls(framed)? {
             Ok(processed) => self.apply(framed, processed, receipt)?,
-            Err(cause) => verdict(framed, cause, allows(self.group.extensions().unknown(EXTERNAL_JOIN))),
+            Err(cause) => verdict(framed, cause, is_open(&self.group)),
         };
         // An attempt that wrote nothing left the group as it was; any other is taken back with everything it touched.
         let kept = matches!(

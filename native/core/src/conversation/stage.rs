@@ -5,12 +5,13 @@ use std::collections::HashSet;
 use openmls::credentials::NewSignerBundle;
 use openmls::group::{CommitBuilder, CommitMessageBundle, Complete};
 use openmls::prelude::hash_ref::ProposalRef;
-use openmls::prelude::{ProposalOrRefType, QueuedProposal};
+use openmls::prelude::{LeafNodeParameters, ProposalOrRefType, QueuedProposal};
 use openmls_traits::OpenMlsProvider;
 use tls_codec::Serialize as _;
 
 use crate::codec::encode;
 use crate::conversation::commit::{Settled, StagedCommit, Why};
+use crate::conversation::external_join::{declaration, is_open};
 use crate::conversation::intent::{Intent, Work};
 use crate::conversation::known::{Fate, MessageId, message_id};
 use crate::conversation::received::{Receipt, What};
@@ -123,6 +124,10 @@ impl Conversation<'_> {
         proposals: &HashSet<ProposalRef>,
     ) -> std::result::Result<CommitBuilder<'_, Complete>, BuildError> {
         let provider = self.provider;
+        // What one leaf declares would go with it; so all that commit declare it, too.
+        let leaf = LeafNodeParameters::builder()
+            .with_extensions(declaration(is_open(&self.group))?)
+            .build();
         // Set also when empty: that of a failed attempt would be committed to.
         self.group.set_aad(Vec::new());
         let builder = self
@@ -132,6 +137,7 @@ impl Conversation<'_> {
             .force_self_update(true)
             .propose_adds(work.adds.iter().cloned())
             .propose_removals(work.removes.iter().copied())
+            .leaf_node_parameters(leaf)
             .load_psks(provider.storage())?
             .create_group_info(true)
             .use_ratchet_tree_extension(true);

@@ -23,11 +23,10 @@ pub struct Foreigner {
 /// A commit that is being planned.
 pub type Plan<'a> = CommitBuilder<'a, Initial>;
 
-/// What a leaf says it can do, beside what this package's conversations may need of extensions.
+/// What a leaf says it can do.
 pub fn capable_of(extensions: &[u16], proposals: &[ProposalType]) -> Capabilities {
-    let extensions = [&[0xF1C0], extensions].concat();
     Capabilities::builder()
-        .extensions(extensions.into_iter().map(ExtensionType::from).collect())
+        .extensions(extensions.iter().copied().map(ExtensionType::from).collect())
         .proposals(proposals.to_vec())
         .build()
 }
