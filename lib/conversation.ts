@@ -4,7 +4,7 @@ import { MlsError } from "./errors.js";
 import { type Id, type IdLike, type Name, nameOf } from "./id.js";
 import { copyList } from "./lists.js";
 import { type ConversationState, conversationStateOf } from "./conversation-state.js";
-import type { NativeIntent, NativeInvitee, NativeLeafName } from "./native-binding.js";
+import type { NativeRequest, NativeInvitee, NativeLeafName } from "./native-binding.js";
 import {
   commitOptions,
   encryptOptions,
@@ -158,23 +158,21 @@ export class Conversation implements MlsConversation {
   }
 
   async addMembers(invitees: readonly Invitee[], options: CommitOptions = {}): Promise<CommitResult> {
-    return this.#commit({ kind: "add", invitees: copyInvitees(invitees, "invitees") }, options);
+    return this.#commit({ add: copyInvitees(invitees, "invitees") }, options);
   }
 
   async removeMembers(leaves: readonly LeafLike[], options: CommitOptions = {}): Promise<CommitResult> {
     const names = copyList(leaves, "leaves", leafNameOf, LIST);
-    return this.#commit({ kind: "remove", leaves: names }, options);
+    return this.#commit({ remove: names }, options);
   }
 
   async updateKeys(options: UpdateOptions = {}): Promise<CommitResult> {
     const { credential, ...sending } = parse(updateOptions, options, "options");
-    const intent: NativeIntent =
-      credential === undefined ? { kind: "update" } : { kind: "credential", credentialRef: credential.ref };
-    return this.#commit(intent, sending);
+    return this.#commit({ update: true, ...(credential && { credentialRef: credential.ref }) }, sending);
   }
 
   async commitPendingProposals(options: CommitOptions = {}): Promise<CommitResult> {
-    return this.#commit({ kind: "pending-proposals" }, options);
+    return this.#commit({ pending: true }, options);
   }
 
   async encrypt(plaintext: Uint8Array, options: { aad?: Uint8Array } = {}): Promise<Bytes> {
@@ -210,10 +208,10 @@ export class Conversation implements MlsConversation {
     await this.#scope.step((native) => native.wipe(this.#name.bytes));
   }
 
-  #commit(intent: NativeIntent, options: CommitOptions): Promise<CommitResult> {
+  #commit(request: NativeRequest, options: CommitOptions): Promise<CommitResult> {
     const plan: Plan = {
       conversation: this.#name,
-      stage: (native) => native.stageCommit(this.#name.bytes, intent),
+      stage: (native) => native.stageCommit(this.#name.bytes, request),
       founding: false,
     };
     return commit(this.#scope, plan, parse(commitOptions, options, "options"));

@@ -49,27 +49,24 @@ impl From<NativeLeafName> for LeafName {
     }
 }
 
-/// What a commit is for; the field that the kind names is set.
+/// What a commit is to do, all of it at once.
 #[napi(object, object_to_js = false)]
-pub struct NativeIntent {
-    #[napi(ts_type = "\"add\" | \"remove\" | \"update\" | \"credential\" | \"pending-proposals\" | \"again\"")]
-    pub kind: String,
-    pub invitees: Option<Vec<NativeInvitee>>,
-    pub leaves: Option<Vec<NativeLeafName>>,
+pub struct NativeRequest {
+    pub add: Option<Vec<NativeInvitee>>,
+    pub remove: Option<Vec<NativeLeafName>>,
     pub credential_ref: Option<String>,
-    pub again: Option<Uint8Array>,
+    pub update: Option<bool>,
+    pub pending: Option<bool>,
 }
 
-impl NativeIntent {
-    fn request(self) -> Result<Request> {
-        Ok(match self.kind.as_str() {
-            "add" => Request::Add(converted(self.invitees.unwrap_or_default())),
-            "remove" => Request::Remove(converted(self.leaves.unwrap_or_default())),
-            "update" => Request::Update,
-            "credential" => Request::Credential(reference(&self.credential_ref.unwrap_or_default())?),
-            "pending-proposals" => Request::PendingProposals,
-            "again" => Request::Again(self.again.map(|intent| intent.0).unwrap_or_default()),
-            _ => return Err(Error::internal("an unknown kind of commit was asked for")),
+impl NativeRequest {
+    fn into_core(self) -> Result<Request> {
+        Ok(Request {
+            add: converted(self.add.unwrap_or_default()),
+            remove: converted(self.remove.unwrap_or_default()),
+            credential: self.credential_ref.as_deref().map(reference).transpose()?,
+            update: self.update.unwrap_or_default(),
+            pending: self.pending.unwrap_or_default(),
         })
     }
 }
@@ -188,11 +185,26 @@ impl NativeDatabase {
         &self,
         env: &'env Env,
         id: Uint8Array,
-        intent: NativeIntent,
+        request: NativeRequest,
     ) -> napi::Result<Object<'env>> {
         self.step(
             env,
-            move |session| session.stage_commit(&id.0, intent.request()?),
+            move |session| session.stage_commit(&id.0, request.into_core()?),
+            |staged| staged.map(NativeStagedCommit::from),
+        )
+    }
+
+    /// Builds a lost commit again, from its `intent`; null when nothing is left to do.
+    #[napi(ts_return_type = "Promise<NativeStagedCommit | null>", catch_unwind)]
+    pub fn restage_commit<'env>(
+        &self,
+        env: &'env Env,
+        id: Uint8Array,
+        intent: Uint8Array,
+    ) -> napi::Result<Object<'env>> {
+        self.step(
+            env,
+            move |session| session.restage_commit(&id.0, &intent.0),
             |staged| staged.map(NativeStagedCommit::from),
         )
     }

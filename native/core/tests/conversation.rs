@@ -6,6 +6,7 @@ use conclave_core::conversation::commit::{MergeOutcome, Request};
 use conclave_core::conversation::intent::Invitee;
 use conclave_core::conversation::receive::ReceiveOptions;
 use conclave_core::conversation::received::{Ignored, Unreadable, WaitingFor, What};
+use conclave_core::credential::Credential;
 use conclave_core::error::Code;
 use support::{TEAM, client, client_with, pair, team};
 
@@ -57,14 +58,14 @@ fn nothing_can_be_sent_before_the_founding_commit_is_accepted_and_refused_it_lea
 fn the_change_told_before_the_merge_is_what_the_merge_does() {
     let (mut bob, mut carol, mut dave) = (client("bob"), client("carol"), client("dave"));
     let mut alice = team(&mut [&mut bob, &mut carol]);
-    let removed = alice.commit(Request::Remove(vec![b"bob".as_slice().into()]));
+    let removed = alice.commit(Request::remove(vec![b"bob".as_slice().into()]));
     assert_eq!(removed.change.removed[0].client_id, b"bob");
-    let added = alice.commit(Request::Add(vec![dave.invitee()]));
+    let added = alice.commit(Request::add(vec![dave.invitee()]));
     let member = &added.change.added[0];
     assert_eq!(member.leaf_index, 1, "dave takes the leaf that bob left");
     let members = alice.session.members(TEAM).expect("alice is a member");
     assert!(members.contains(member));
-    let updated = alice.commit(Request::Update);
+    let updated = alice.commit(Request::update());
     assert_eq!(updated.change.updated[0].client_id, b"alice");
     let told = carol.receive(&[&removed.commit, &added.commit, &updated.commit]);
     for (what, staged) in told.iter().zip([&removed, &added, &updated]) {
@@ -85,12 +86,12 @@ fn the_change_told_before_the_merge_is_what_the_merge_does() {
 fn the_later_of_two_commits_is_built_again_from_its_intent() {
     let (mut bob, mut carol, mut dave) = (client("bob"), client("carol"), client("dave"));
     let mut alice = team(&mut [&mut bob, &mut carol]);
-    let winner = bob.commit(Request::Update);
-    let loser = carol.stage(Request::Add(vec![dave.invitee()]));
+    let winner = bob.commit(Request::update());
+    let loser = carol.stage(Request::add(vec![dave.invitee()]));
     let receipt = carol.receipt(&[&winner.commit]);
     assert!(!receipt.settled[0].merged);
     assert_eq!(receipt.settled[0].commit_id, loser.commit_id);
-    let again = carol.commit(Request::Again(loser.intent.clone()));
+    let again = carol.commit_again(&loser.intent);
     assert_eq!(again.epoch, loser.epoch + 1);
     dave.join(&again);
     alice.receive(&[&winner.commit, &again.commit]);
@@ -104,36 +105,23 @@ fn what_an_intent_asked_for_is_not_done_twice_and_not_to_somebody_else() {
     let (mut bob, mut carol, mut dave) = (client("bob"), client("carol"), client("dave"));
     let mut alice = team(&mut [&mut bob, &mut carol]);
     // Bob wants carol out; alice removes her first, and invites dave, who takes her leaf.
-    let lost = bob.stage(Request::Remove(vec![b"carol".as_slice().into()]));
-    let removal = alice.commit(Request::Remove(vec![b"carol".as_slice().into()]));
-    let invitation = alice.commit(Request::Add(vec![dave.invitee()]));
+    let lost = bob.stage(Request::remove(vec![b"carol".as_slice().into()]));
+    let removal = alice.commit(Request::remove(vec![b"carol".as_slice().into()]));
+    let invitation = alice.commit(Request::add(vec![dave.invitee()]));
     bob.receive(&[&removal.commit, &invitation.commit]);
-    let again = |intent: &[u8]| Request::Again(intent.to_vec());
-    assert!(
-        bob.step(|session| session.stage_commit(TEAM, again(&lost.intent)))
-            .expect("it is well-formed")
-            .is_none()
-    );
+    assert!(bob.stage_again(&lost.intent).is_none());
     // The same with carol herself invited again: bob meant who she was before.
-    let lost = bob.stage(Request::Remove(vec![b"dave".as_slice().into()]));
-    let removal = alice.commit(Request::Remove(vec![b"dave".as_slice().into()]));
-    let invitation = alice.commit(Request::Add(vec![dave.invitee()]));
+    let lost = bob.stage(Request::remove(vec![b"dave".as_slice().into()]));
+    let removal = alice.commit(Request::remove(vec![b"dave".as_slice().into()]));
+    let invitation = alice.commit(Request::add(vec![dave.invitee()]));
     bob.receive(&[&removal.commit, &invitation.commit]);
-    assert!(
-        bob.step(|session| session.stage_commit(TEAM, again(&lost.intent)))
-            .expect("it is well-formed")
-            .is_none()
-    );
+    assert!(bob.stage_again(&lost.intent).is_none());
     // Somebody whom another member added meanwhile is not added twice.
     let mut erin = client("erin");
-    let lost = bob.stage(Request::Add(vec![erin.invitee()]));
-    let invitation = alice.commit(Request::Add(vec![erin.invitee()]));
+    let lost = bob.stage(Request::add(vec![erin.invitee()]));
+    let invitation = alice.commit(Request::add(vec![erin.invitee()]));
     bob.receive(&[&invitation.commit]);
-    assert!(
-        bob.step(|session| session.stage_commit(TEAM, again(&lost.intent)))
-            .expect("it is well-formed")
-            .is_none()
-    );
+    assert!(bob.stage_again(&lost.intent).is_none());
 }
 
 #[test]
@@ -141,7 +129,7 @@ fn carol_is_removed_and_can_read_nothing_after_it() {
     let (mut bob, mut carol) = (client("bob"), client("carol"));
     let mut alice = team(&mut [&mut bob, &mut carol]);
     let before = alice.send("before");
-    let removal = alice.commit(Request::Remove(vec![b"carol".as_slice().into()]));
+    let removal = alice.commit(Request::remove(vec![b"carol".as_slice().into()]));
     let after = alice.send("after");
     let told = carol.receive(&[&removal.commit, &before, &after]);
     assert!(matches!(&told[0], What::Commit { active: false, .. }), "{told:?}");
@@ -154,7 +142,7 @@ fn carol_is_removed_and_can_read_nothing_after_it() {
         Code::ConversationInactive
     );
     // She can be invited again.
-    let back = alice.commit(Request::Add(vec![carol.invitee()]));
+    let back = alice.commit(Request::add(vec![carol.invitee()]));
     carol.join(&back);
     bob.receive(&[&removal.commit, &back.commit]);
     let welcome_back = bob.send("welcome back");
@@ -166,8 +154,8 @@ fn a_late_message_shows_its_sender_as_it_was() {
     let (mut bob, mut carol, mut dave) = (client("bob"), client("carol"), client("dave"));
     let mut alice = team(&mut [&mut bob, &mut carol]);
     let late = bob.send("late");
-    let removal = alice.commit(Request::Remove(vec![b"bob".as_slice().into()]));
-    let invitation = alice.commit(Request::Add(vec![dave.invitee()]));
+    let removal = alice.commit(Request::remove(vec![b"bob".as_slice().into()]));
+    let invitation = alice.commit(Request::add(vec![dave.invitee()]));
     let told = carol.receive(&[&removal.commit, &invitation.commit, &late]);
     let What::Message { sender, plaintext, .. } = &told[2] else {
         panic!("{told:?}")
@@ -185,7 +173,7 @@ fn own_messages_come_back_without_harm() {
     let hello = alice.send("hello");
     assert!(matches!(alice.receive(&[&hello])[0], What::Ignored(Ignored::Own)));
     // The echo of a commit settles it before the answer does.
-    let staged = alice.stage(Request::Update);
+    let staged = alice.stage(Request::update());
     let receipt = alice.receipt(&[&staged.commit]);
     assert!(receipt.settled[0].merged);
     assert!(matches!(&receipt.received[0].what, What::Commit { own: true, .. }));
@@ -195,7 +183,7 @@ fn own_messages_come_back_without_harm() {
     assert_eq!(merged.outcome, MergeOutcome::Before);
     assert!(merged.received.is_empty(), "{merged:?}");
     // And in the usual order: answered with the merge, as what it would have been by its echo.
-    let staged = alice.stage(Request::Update);
+    let staged = alice.stage(Request::update());
     let by = alice.session.members(TEAM).expect("she is a member")[0].clone();
     let merged = alice
         .step(|session| session.merge_commit(TEAM, &staged.commit_id, false))
@@ -225,7 +213,7 @@ fn own_messages_come_back_without_harm() {
 fn a_server_that_contradicts_itself_is_told_so() {
     let (mut bob, mut carol) = (client("bob"), client("carol"));
     let mut alice = team(&mut [&mut bob, &mut carol]);
-    let refused = alice.stage(Request::Update);
+    let refused = alice.stage(Request::update());
     assert!(
         alice
             .step(|session| session.clear_commit(TEAM, &refused.commit_id))
@@ -235,11 +223,11 @@ fn a_server_that_contradicts_itself_is_told_so() {
         alice.receive(&[&refused.commit])[0],
         What::Rejected(Code::StateDiverged, _)
     ));
-    let stalled = alice.step(|session| session.stage_commit(TEAM, Request::Update));
+    let stalled = alice.step(|session| session.stage_commit(TEAM, Request::update()));
     assert_eq!(stalled.err().map(|error| error.code()), Some(Code::ConversationStalled));
-    alice.receive(&[&bob.commit(Request::Update).commit]); // Another commit of that epoch ends it.
-    let lost = alice.stage(Request::Update);
-    let winner = bob.commit(Request::Update);
+    alice.receive(&[&bob.commit(Request::update()).commit]); // Another commit of that epoch ends it.
+    let lost = alice.stage(Request::update());
+    let winner = bob.commit(Request::update());
     alice.receive(&[&winner.commit]);
     let merged = alice
         .step(|session| session.merge_commit(TEAM, &lost.commit_id, false))
@@ -255,7 +243,7 @@ fn a_server_that_contradicts_itself_is_told_so() {
 fn messages_that_nobody_takes_wait_for_who_does() {
     let mut bob = client("bob");
     let mut alice = team(&mut [&mut bob]);
-    let staged = alice.stage(Request::Update);
+    let staged = alice.stage(Request::update());
     bob.receive(&[&staged.commit]);
     let early = bob.send("early");
     assert!(matches!(alice.receive(&[&early])[0], What::Waiting { .. }));
@@ -266,7 +254,7 @@ fn messages_that_nobody_takes_wait_for_who_does() {
     assert_eq!(alice.read(&[&staged.commit]), ["early"]);
     assert!(alice.read(&[&staged.commit]).is_empty(), "and only once");
     // Commits that waited are taken, but not so many that the message could not be read any more.
-    let commits: Vec<_> = (0..7).map(|_| bob.commit(Request::Update).commit).collect();
+    let commits: Vec<_> = (0..7).map(|_| bob.commit(Request::update()).commit).collect();
     let late = bob.send("late");
     let options = ReceiveOptions {
         handshakes_only: true,
@@ -286,9 +274,9 @@ fn messages_that_nobody_takes_wait_for_who_does() {
 fn early_messages_wait_and_are_received_in_their_order() {
     let (mut bob, mut carol) = (client("bob"), client("carol"));
     let mut alice = team(&mut [&mut bob, &mut carol]);
-    let first = alice.commit(Request::Update);
+    let first = alice.commit(Request::update());
     let one = alice.send("one");
-    let second = alice.commit(Request::Update);
+    let second = alice.commit(Request::update());
     let two = alice.send("two");
     let told = bob.receive(&[&two, &second.commit, &one]);
     assert!(
@@ -314,7 +302,7 @@ fn early_messages_wait_and_are_received_in_their_order() {
 fn messages_before_their_welcome_wait_for_it() {
     let (mut bob, mut carol) = (client("bob"), client("carol"));
     let mut alice = team(&mut [&mut bob]);
-    let staged = alice.commit(Request::Add(vec![carol.invitee()]));
+    let staged = alice.commit(Request::add(vec![carol.invitee()]));
     let early = alice.send("welcome");
     assert!(matches!(
         carol.receive(&[&early])[0],
@@ -349,7 +337,7 @@ fn what_was_tampered_with_leaves_no_trace() {
     }
     assert_eq!(bob.read(&[&genuine]), ["genuine"]);
     assert!(matches!(bob.receive(&[&genuine])[0], What::Ignored(Ignored::Duplicate)));
-    let staged = alice.stage(Request::Update);
+    let staged = alice.stage(Request::update());
     let mut tampered = staged.commit.clone();
     *tampered.last_mut().expect("it has bytes") ^= 1;
     assert!(matches!(
@@ -364,7 +352,7 @@ fn a_damaged_welcome_leaves_the_key_package_in_place() {
     let mut bob = client("bob");
     let mut alice = team(&mut [&mut bob]);
     let mut carol = client("carol");
-    let staged = alice.commit(Request::Add(vec![carol.invitee()]));
+    let staged = alice.commit(Request::add(vec![carol.invitee()]));
     let mut damaged = staged.welcome.clone().expect("carol is added").to_vec();
     *damaged.last_mut().expect("it has bytes") ^= 1;
     assert_eq!(
@@ -411,37 +399,37 @@ fn bad_input_is_refused_with_a_code_and_changes_nothing() {
     let mut alice = team(&mut [&mut bob]);
     let before = alice.authenticator();
     let mut stage = |request: Request| alice.code_of(|session| session.stage_commit(TEAM, request));
-    assert_eq!(stage(Request::Add(vec![])), Code::InvalidArgument);
-    assert_eq!(stage(Request::Remove(vec![])), Code::InvalidArgument);
+    assert_eq!(stage(Request::add(vec![])), Code::InvalidArgument);
+    assert_eq!(stage(Request::remove(vec![])), Code::InvalidArgument);
     assert_eq!(
-        stage(Request::Remove(vec![b"nobody".as_slice().into()])),
+        stage(Request::remove(vec![b"nobody".as_slice().into()])),
         Code::NotAMember
     );
     assert_eq!(
-        stage(Request::Remove(vec![b"alice".as_slice().into()])),
+        stage(Request::remove(vec![b"alice".as_slice().into()])),
         Code::InvalidArgument
     );
     assert_eq!(
-        stage(Request::Remove(vec![
+        stage(Request::remove(vec![
             b"bob".as_slice().into(),
             b"bob".as_slice().into()
         ])),
         Code::InvalidArgument
     );
-    assert_eq!(stage(Request::Add(vec![bob.invitee()])), Code::AlreadyMember);
+    assert_eq!(stage(Request::add(vec![bob.invitee()])), Code::AlreadyMember);
     assert_eq!(
-        stage(Request::Add(vec![carol.invitee(), carol.invitee()])),
+        stage(Request::add(vec![carol.invitee(), carol.invitee()])),
         Code::AlreadyMember
     );
     let mut wrong = carol.invitee();
     wrong.client_id = Some(b"dave".to_vec());
-    assert_eq!(stage(Request::Add(vec![wrong])), Code::KeyPackageMismatch);
+    assert_eq!(stage(Request::add(vec![wrong])), Code::KeyPackageMismatch);
     let mut damaged = carol.invitee();
     *damaged.key_package.last_mut().expect("it has bytes") ^= 1;
-    assert_eq!(stage(Request::Add(vec![damaged])), Code::KeyPackageInvalid);
+    assert_eq!(stage(Request::add(vec![damaged])), Code::KeyPackageInvalid);
     let memory = conclave_core::keystore::Keystore::in_memory().expect("memory is there");
     let mut dave = client_with("dave", 2, memory);
-    assert_eq!(stage(Request::Add(vec![dave.invitee()])), Code::KeyPackageMismatch);
+    assert_eq!(stage(Request::add(vec![dave.invitee()])), Code::KeyPackageMismatch);
     let credential = alice.credential.clone();
     assert_eq!(
         alice.code_of(|session| session.create_conversation(TEAM, &credential, false)),
@@ -472,7 +460,7 @@ fn bad_input_is_refused_with_a_code_and_changes_nothing() {
 fn a_wiped_conversation_leaves_no_row_of_its_own() {
     let mut bob = client("bob");
     let mut alice = team(&mut [&mut bob]);
-    alice.stage(Request::Update);
+    alice.stage(Request::update());
     alice.step(|session| session.wipe(TEAM)).expect("it can be wiped");
     assert!(alice.session.conversations().expect("they can be listed").is_empty());
     assert!(
@@ -501,9 +489,9 @@ fn a_welcome_that_comes_again_answers_the_conversation_as_it_is_now() {
             key_package,
             client_id: None,
         };
-        let staged = alice.commit(Request::Add(vec![invitee]));
+        let staged = alice.commit(Request::add(vec![invitee]));
         bob.join(&staged);
-        let update = alice.commit(Request::Update);
+        let update = alice.commit(Request::update());
         bob.receive(&[&update.commit]);
         let authenticator = bob.authenticator();
 
@@ -516,7 +504,7 @@ fn a_welcome_that_comes_again_answers_the_conversation_as_it_is_now() {
         assert_eq!(again.members, alice.session.members(TEAM).expect("alice is a member"));
         assert_eq!(bob.authenticator(), authenticator);
 
-        let removal = alice.commit(Request::Remove(vec![b"bob".as_slice().into()]));
+        let removal = alice.commit(Request::remove(vec![b"bob".as_slice().into()]));
         bob.receive(&[&removal.commit]);
         let refused = if last_resort {
             Code::RollbackRefused
@@ -529,4 +517,41 @@ fn a_welcome_that_comes_again_answers_the_conversation_as_it_is_now() {
             Code::ConversationInactive
         );
     }
+}
+
+#[test]
+fn one_commit_does_several_things_and_what_is_left_of_them_when_it_is_built_again() {
+    let (mut bob, mut carol, mut dave) = (client("bob"), client("carol"), client("dave"));
+    let mut alice = team(&mut [&mut bob, &mut carol]);
+    // Carol's new device takes the place of the old one.
+    let mut anew = client("carol");
+    let mut request = Request::remove(vec![b"carol".as_slice().into()]);
+    request.add = vec![anew.invitee(), dave.invitee()];
+    let named = Credential::Basic(b"alice".to_vec());
+    let credential = alice.step(|session| session.add_credential(1, named));
+    request.credential = Some(credential.expect("the suite is supported").reference.to_vec());
+    let lost = alice.stage(request);
+    assert_eq!((lost.change.added.len(), lost.change.removed.len()), (2, 1));
+    // Bob is faster with a part of it.
+    let faster = bob.commit(Request::remove(vec![b"carol".as_slice().into()]));
+    alice.receive(&[&faster.commit]);
+    let again = alice.commit_again(&lost.intent);
+    assert_eq!(again.change.added, lost.change.added);
+    assert!(again.change.removed.is_empty());
+    assert_eq!(
+        again.change.updated[0].signature_key,
+        lost.change.updated[0].signature_key
+    );
+    bob.receive(&[&again.commit]);
+    anew.join(&again);
+    dave.join(&again);
+    assert_eq!(anew.authenticator(), bob.authenticator());
+    assert_eq!(dave.read(&[&alice.send("hello")]), ["hello"]);
+}
+
+#[test]
+fn a_commit_that_is_to_do_nothing_is_a_mistake() {
+    let mut alice = team(&mut [&mut client("bob")]);
+    let refused = alice.code_of(|session| session.stage_commit(TEAM, Request::default()));
+    assert_eq!(refused, Code::InvalidArgument);
 }

@@ -38,7 +38,7 @@ fn alice_takes_another_credential_and_everybody_goes_on() {
     let before = own_key(&mut alice);
     let late = alice.send("signed with the old key, read late");
     let other = second(&mut alice, 1);
-    let staged = alice.stage(Request::Credential(other.clone()));
+    let staged = alice.stage(Request::credential(other.clone()));
     let during = alice.send("signed with the old key, while the commit is on its way");
     alice.merge(&staged);
     let after = own_key(&mut alice);
@@ -59,7 +59,7 @@ fn alice_takes_another_credential_and_everybody_goes_on() {
         keys_of_senders(&mut bob, &[&late, &during, &new]),
         [before.clone(), before, after]
     );
-    let invitation = alice.commit(Request::Add(vec![carol.invitee()]));
+    let invitation = alice.commit(Request::add(vec![carol.invitee()]));
     carol.join(&invitation);
     bob.receive(&[&invitation.commit]);
     let hello = alice.send("hello");
@@ -72,13 +72,13 @@ fn lost_to_another_commit_it_is_built_again_with_the_same_signature_key() {
     let mut bob = client("bob");
     let mut alice = team(&mut [&mut bob]);
     let other = second(&mut alice, 1);
-    let lost = alice.stage(Request::Credential(other));
-    let winner = bob.commit(Request::Update);
+    let lost = alice.stage(Request::credential(other));
+    let winner = bob.commit(Request::update());
     let receipt = alice.receipt(&[&winner.commit]);
     assert!(!receipt.settled[0].merged);
     let old = alice.send("still the old key");
     assert_eq!(bob.read(&[&old]), ["still the old key"]);
-    let again = alice.commit(Request::Again(lost.intent));
+    let again = alice.commit_again(&lost.intent);
     assert_eq!(
         again.change.updated[0].signature_key,
         lost.change.updated[0].signature_key
@@ -95,7 +95,7 @@ fn refused_it_leaves_the_old_credential_and_its_own_can_be_removed() {
     let mut alice = team(&mut [&mut bob]);
     let before = own_key(&mut alice);
     let other = second(&mut alice, 1);
-    let refused = alice.stage(Request::Credential(other.clone()));
+    let refused = alice.stage(Request::credential(other.clone()));
     assert_eq!(
         alice.code_of(|session| session.remove_credential(&other)),
         Code::CredentialInUse
@@ -107,7 +107,7 @@ fn refused_it_leaves_the_old_credential_and_its_own_can_be_removed() {
     alice
         .step(|session| session.remove_credential(&other))
         .expect("nothing uses it");
-    let update = alice.commit(Request::Update);
+    let update = alice.commit(Request::update());
     bob.receive(&[&update.commit]);
     let hello = alice.send("hello");
     assert_eq!(bob.read(&[&hello]), ["hello"]);
@@ -118,7 +118,7 @@ fn its_echo_brings_the_credential_before_the_answer_does() {
     let mut bob = client("bob");
     let mut alice = team(&mut [&mut bob]);
     let other = second(&mut alice, 1);
-    let staged = alice.stage(Request::Credential(other));
+    let staged = alice.stage(Request::credential(other));
     bob.receive(&[&staged.commit]);
     let told = alice.receive(&[&staged.commit]);
     assert!(matches!(told[0], What::Commit { own: true, .. }), "{told:?}");
@@ -133,11 +133,11 @@ fn its_echo_brings_the_credential_before_the_answer_does() {
 fn who_was_to_be_removed_is_removed_with_another_signature_key_too() {
     let (mut bob, mut carol) = (client("bob"), client("carol"));
     let mut alice = team(&mut [&mut bob, &mut carol]);
-    let lost = bob.stage(Request::Remove(vec![b"alice".as_slice().into()]));
+    let lost = bob.stage(Request::remove(vec![b"alice".as_slice().into()]));
     let other = second(&mut alice, 1);
-    let change = alice.commit(Request::Credential(other));
+    let change = alice.commit(Request::credential(other));
     bob.receive(&[&change.commit]);
-    let removal = bob.commit(Request::Again(lost.intent));
+    let removal = bob.commit_again(&lost.intent);
     assert_eq!(removal.change.removed[0].client_id, b"alice");
     let told = alice.receive(&[&removal.commit]);
     assert!(matches!(told[0], What::Commit { active: false, .. }), "{told:?}");
@@ -149,7 +149,7 @@ fn the_present_credential_is_given_fresh_keys() {
     let mut alice = team(&mut [&mut bob]);
     let before = own_key(&mut alice);
     let present = alice.credential.clone();
-    let update = alice.commit(Request::Credential(present));
+    let update = alice.commit(Request::credential(present));
     assert_eq!(own_key(&mut alice), before);
     bob.receive(&[&update.commit]);
     assert_eq!(alice.authenticator(), bob.authenticator());
@@ -162,13 +162,13 @@ fn a_credential_that_does_not_fit_is_refused_and_nothing_happens() {
     let epoch = alice.epoch();
     let foreign = second(&mut alice, 2);
     let code = |client: &mut Client, reference: Vec<u8>| {
-        client.code_of(|session| session.stage_commit(TEAM, Request::Credential(reference)))
+        client.code_of(|session| session.stage_commit(TEAM, Request::credential(reference)))
     };
     assert_eq!(code(&mut alice, foreign), Code::CipherSuiteUnsupported);
     let bobs = bob.credential.clone();
     assert_eq!(code(&mut alice, bobs), Code::CredentialNotFound);
     assert_eq!(alice.epoch(), epoch);
-    alice.stage(Request::Update);
+    alice.stage(Request::update());
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn a_credential_is_removed_with_its_key_packages_and_not_while_a_conversation_ne
         Code::CredentialInUse
     );
     assert_eq!(alice.session.key_packages().expect("they can be listed").len(), 3);
-    let change = alice.commit(Request::Credential(other.clone()));
+    let change = alice.commit(Request::credential(other.clone()));
     bob.receive(&[&change.commit]);
     alice
         .step(|session| session.remove_credential(&first))
@@ -218,7 +218,7 @@ fn every_cipher_suite_lets_a_member_change_its_credential() {
     for suite in 1..=3 {
         let (mut alice, mut bob) = pair(suite);
         let other = second(&mut alice, suite);
-        let change = alice.commit(Request::Credential(other));
+        let change = alice.commit(Request::credential(other));
         bob.receive(&[&change.commit]);
         let hello = alice.send("hello");
         assert_eq!(bob.read(&[&hello]), ["hello"], "suite {suite}");

@@ -17,7 +17,7 @@ fn team_with(others: &mut [(&mut Foreigner, KeyPackage)], open: bool) -> (Client
     let (mut alice, founding) = founded(&mut [&mut bob], open);
     bob.join(&founding);
     let invitees = others.iter().map(|(_, package)| invitee(package)).collect();
-    let staged = alice.commit(Request::Add(invitees));
+    let staged = alice.commit(Request::add(invitees));
     bob.receive(&[&staged.commit]);
     for (other, _) in others {
         other.join(&staged);
@@ -52,7 +52,7 @@ fn merge(members: &mut [&mut Client], commit: &[u8]) {
 /// All of them are in the same epoch, and each of ours can commit, which all others follow.
 fn goes_on(ours: &mut [&mut Client], others: &mut [&mut Foreigner]) {
     for committer in 0..ours.len() {
-        let staged = ours[committer].commit(Request::Update);
+        let staged = ours[committer].commit(Request::update());
         for (place, member) in ours.iter_mut().enumerate() {
             if place != committer {
                 merge(&mut [member], &staged.commit);
@@ -126,13 +126,13 @@ mod received_without_clock {
             let (mut alice, _, mut frank) = team_with_frank(false);
             let greta = Foreigner::of("greta");
             let package = greta.odd_key_package(|builder| builder.key_package_lifetime(lifetime));
-            let add = Request::Add(vec![invitee(&package)]);
+            let add = Request::add(vec![invitee(&package)]);
             assert_eq!(
                 alice.code_of(|session| session.stage_commit(TEAM, add)),
                 Code::KeyPackageInvalid
             );
             alice.receive(&[&frank.propose_add(&invitee(&package))]);
-            let commit = alice.commit(Request::PendingProposals);
+            let commit = alice.commit(Request::pending());
             assert!(commit.change.added.is_empty());
         }
     }
@@ -188,7 +188,7 @@ mod grease {
         let package = greasy(&frank, OTHER_GREASE, &[OTHER_GREASE]);
         let (mut alice, mut bob) = team_with(&mut [(&mut frank, package)], true);
         let mut carol = client("carol");
-        let adds = alice.commit(Request::Add(vec![carol.invitee()]));
+        let adds = alice.commit(Request::add(vec![carol.invitee()]));
         merge(&mut [&mut bob], &adds.commit);
         frank.receive(&[&adds.commit]);
         carol.join(&adds);
@@ -197,7 +197,7 @@ mod grease {
             let told = member.receive(&[&update]);
             assert!(matches!(told[..], [What::Proposal { .. }]), "{told:?}");
         }
-        let commit = carol.commit(Request::PendingProposals);
+        let commit = carol.commit(Request::pending());
         assert_eq!(commit.change.updated[0].client_id, b"frank");
         merge(&mut [&mut alice, &mut bob], &commit.commit);
         frank.receive(&[&commit.commit]);
@@ -213,7 +213,7 @@ mod grease {
         let package = greta.odd_key_package(|builder| {
             builder.leaf_node_extensions(Extensions::single(extension(GREASE)).expect("a leaf may have it"))
         });
-        let add = Request::Add(vec![invitee(&package)]);
+        let add = Request::add(vec![invitee(&package)]);
         alice
             .step(|session| session.stage_commit(TEAM, add))
             .expect_err("it is refused");
@@ -275,7 +275,7 @@ mod group_context {
         assert_eq!(alice.authenticator(), frank.authenticator());
         goes_on(&mut [&mut alice, &mut bob], &mut [&mut frank]);
         let mut carol = client("carol");
-        let adds = bob.commit(Request::Add(vec![carol.invitee()]));
+        let adds = bob.commit(Request::add(vec![carol.invitee()]));
         merge(&mut [&mut alice], &adds.commit);
         carol.join(&adds);
         assert_eq!(carol.authenticator(), alice.authenticator());

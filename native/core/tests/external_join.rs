@@ -102,7 +102,7 @@ fn a_newer_group_info_tells_what_became_of_it() {
     };
     let staged = stage_join(&mut dave, &group_info(&mut alice));
     assert_eq!(fate(&mut dave, &staged, group_info(&mut alice)), JoinFate::Open);
-    let update = alice.commit(Request::Update);
+    let update = alice.commit(Request::update());
     assert_eq!(fate(&mut dave, &staged, group_info(&mut alice)), JoinFate::Lost);
     assert!(
         dave.step(|session| session.drop_join(TEAM, &staged.commit_id))
@@ -112,7 +112,7 @@ fn a_newer_group_info_tells_what_became_of_it() {
     let staged = stage_join(&mut dave, &group_info(&mut alice));
     alice.receive(&[&staged.commit]);
     assert_eq!(fate(&mut dave, &staged, group_info(&mut alice)), JoinFate::Accepted);
-    let update = alice.commit(Request::Update);
+    let update = alice.commit(Request::update());
     assert_eq!(fate(&mut dave, &staged, group_info(&mut alice)), JoinFate::Accepted);
     merge_join(&mut dave, &staged);
     dave.receive(&[&update.commit]);
@@ -142,7 +142,7 @@ fn bob_heals_a_conversation_that_is_behind() {
     let mut alice = open_team(&mut bob);
     // Bob loses the commits of three epochs for good.
     for _ in 0..3 {
-        alice.commit(Request::Update);
+        alice.commit(Request::update());
     }
     let lost = alice.send("lost");
     assert!(matches!(bob.receive(&[&lost])[0], What::Waiting { .. }));
@@ -173,7 +173,7 @@ fn bob_heals_a_conversation_that_is_behind() {
 fn bob_comes_back_after_he_was_removed() {
     let mut bob = client("bob");
     let mut alice = open_team(&mut bob);
-    let removal = alice.commit(Request::Remove(vec![b"bob".as_slice().into()]));
+    let removal = alice.commit(Request::remove(vec![b"bob".as_slice().into()]));
     bob.receive(&[&removal.commit]);
     let staged = stage_join(&mut bob, &group_info(&mut alice));
     assert!(!bob.session.active(TEAM).expect("a row stays"));

@@ -30,7 +30,7 @@ fn receive(client: &mut Client, messages: &[Vec<u8>]) -> Vec<What> {
 fn ten_thousand_forged_messages_do_not_keep_the_commit_or_what_follows_it_away() {
     let mut bob = client("bob");
     let mut alice = team(&mut [&mut bob]);
-    let commit = alice.commit(Request::Update).commit;
+    let commit = alice.commit(Request::update()).commit;
     let flood = forged(&alice.send("genuine"), 10_000);
     let (mut waiting, mut evicted) = (0, 0);
     for part in flood.chunks(500) {
@@ -66,7 +66,7 @@ fn ten_thousand_forged_messages_do_not_keep_the_commit_or_what_follows_it_away()
 fn a_message_that_made_way_can_be_delivered_again() {
     let (mut bob, mut carol) = (client("bob"), client("carol"));
     let mut alice = team(&mut [&mut bob, &mut carol]);
-    let first = alice.commit(Request::Update).commit;
+    let first = alice.commit(Request::update()).commit;
     let genuine = alice.send("one");
     bob.receive(&[&genuine]);
     receive(

@@ -38,7 +38,7 @@ fn transactions_that_are_taken_back_make_nobody_mute() {
         alice.code_of(|session| session.encrypt(TEAM, b"x", b"")),
         Code::EpochExhausted
     );
-    let update = alice.commit(Request::Update);
+    let update = alice.commit(Request::update());
     bob.receive(&[&update.commit]);
     assert_eq!(bob.read(&[&alice.send("in a new epoch")]), ["in a new epoch"]);
 }
@@ -54,7 +54,7 @@ fn a_conversation_that_is_created_anew_owes_nothing_to_the_one_before() {
         alice.session.begin().expect("none is open");
         alice.send("kept");
         alice.session.commit().expect("one is open");
-        let update = alice.commit(Request::Update);
+        let update = alice.commit(Request::update());
         bob.receive(&[&update.commit]);
         for client in [&mut alice, &mut bob] {
             client.step(|session| session.wipe(TEAM)).expect("it is there");
@@ -102,7 +102,7 @@ fn invited_by_last_resort() -> (Client, Client, Foreigner, Vec<u8>) {
 #[test]
 fn back_in_the_same_epoch_neither_messages_nor_handshakes_use_a_generation_again() {
     let (_, mut bob, mut mallory, welcome) = invited_by_last_resort();
-    let before = [bob.stage(Request::Update).commit, bob.send("one"), bob.send("two")];
+    let before = [bob.stage(Request::update()).commit, bob.send("one"), bob.send("two")];
     bob.step(|session| session.wipe(TEAM)).expect("it is there");
     assert_eq!(
         bob.code_of(|session| session.join_by_welcome(&welcome, false)),
@@ -111,7 +111,7 @@ fn back_in_the_same_epoch_neither_messages_nor_handshakes_use_a_generation_again
     );
     bob.step(|session| session.join_by_welcome(&welcome, true))
         .expect("he agrees");
-    let after = [bob.stage(Request::Update).commit, bob.send("three")];
+    let after = [bob.stage(Request::update()).commit, bob.send("three")];
     for message in after.iter().chain(&before) {
         mallory.looks_at(message).expect("each has a generation of its own");
     }
@@ -121,7 +121,7 @@ fn back_in_the_same_epoch_neither_messages_nor_handshakes_use_a_generation_again
 fn back_in_the_same_epoch_after_a_later_one_it_is_the_same() {
     let (mut alice, mut bob, mut mallory, welcome) = invited_by_last_resort();
     let before = [bob.send("one"), bob.send("two")];
-    let update = alice.commit(Request::Update);
+    let update = alice.commit(Request::update());
     bob.receive(&[&update.commit]);
     bob.send("in the next epoch");
     bob.step(|session| session.wipe(TEAM)).expect("it is there");
@@ -159,7 +159,7 @@ fn what_a_killed_process_has_sent_in_a_transaction_is_known_as_its_own() {
     assert!(own(&bob.receive(&[&sent[0]])[0]), "before the rest is burnt");
     let next = bob.send("after the restart");
     assert!(own(&bob.receive(&[&sent[1]])[0]), "after it");
-    let update = alice.commit(Request::Update);
+    let update = alice.commit(Request::update());
     bob.receive(&[&update.commit]);
     assert!(own(&bob.receive(&[&sent[2]])[0]), "in the next epoch");
     assert_eq!(
@@ -177,7 +177,7 @@ fn a_message_whose_fate_is_known_is_never_told_to_be_lost() {
     alice.receive(&[&of_bob]);
     bob.receive(&[&of_alice]);
     for _ in 0..8 {
-        let update = bob.commit(Request::Update);
+        let update = bob.commit(Request::update());
         alice.receive(&[&update.commit]);
     }
     let told = alice.receive(&[&of_alice, &of_bob, &unseen]);
@@ -193,7 +193,7 @@ fn a_message_whose_fate_is_known_is_never_told_to_be_lost() {
         "{told:?}"
     );
     // Also when this client has been removed.
-    let removal = bob.commit(Request::Remove(vec![b"alice".as_slice().into()]));
+    let removal = bob.commit(Request::remove(vec![b"alice".as_slice().into()]));
     alice.receive(&[&removal.commit]);
     let told = alice.receive(&[&of_alice, &of_bob, &unseen]);
     assert!(
@@ -227,7 +227,7 @@ fn messages_are_remembered_by_count_and_the_oldest_go() {
         alice.receive(&batch.iter().map(Vec::as_slice).collect::<Vec<_>>());
     }
     for _ in 0..6 {
-        let update = bob.commit(Request::Update);
+        let update = bob.commit(Request::update());
         alice.receive(&[&update.commit]);
     }
     let told = alice.receive(&[&first, &messages[0], &messages[count - 1], &messages[100]]);

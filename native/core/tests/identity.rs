@@ -40,7 +40,7 @@ fn stalls(client: &mut Client, told: &What) {
     let stalled = state.stalled.expect("it is stalled").stalled;
     assert_eq!((stalled.why, stalled.epoch), (StallCause::Refused, state.epoch));
     let send = client.code_of(|session| session.encrypt(TEAM, b"x", b""));
-    let commit = client.code_of(|session| session.stage_commit(TEAM, Request::Update));
+    let commit = client.code_of(|session| session.stage_commit(TEAM, Request::update()));
     assert_eq!([send, commit], [Code::ConversationStalled; 2]);
 }
 
@@ -111,13 +111,13 @@ fn a_tree_with_two_leaves_of_one_name_is_shown_as_it_is_and_ones_own_double_can_
     assert_ne!(carols[0].signature_key, carols[1].signature_key);
 
     let by_name = LeafName::from(b"carol".as_slice());
-    let refused = carol.code_of(|session| session.stage_commit(TEAM, Request::Remove(vec![by_name])));
+    let refused = carol.code_of(|session| session.stage_commit(TEAM, Request::remove(vec![by_name])));
     assert_eq!(refused, Code::InvalidArgument);
     let other = carols
         .iter()
         .find(|member| member.signature_key == double.credential.signature_key.as_slice())
         .expect("the double is there");
-    let removal = carol.commit(Request::Remove(vec![leaf(other)]));
+    let removal = carol.commit(Request::remove(vec![leaf(other)]));
     assert_eq!(&removal.change.removed[..], std::slice::from_ref(other));
     assert_eq!(carol.member_names(), ["mallory", "carol"]);
     mallory.receive(&[&removal.commit]);
@@ -132,13 +132,13 @@ fn a_leaf_is_removed_by_its_key_and_not_by_that_of_another() {
         client_id: b"bob".to_vec(),
         signature_key: Some(members[2].signature_key.clone()),
     };
-    let refused = alice.code_of(|session| session.stage_commit(TEAM, Request::Remove(vec![wrong])));
+    let refused = alice.code_of(|session| session.stage_commit(TEAM, Request::remove(vec![wrong])));
     assert_eq!(refused, Code::NotAMember);
     let bob = &members[1];
     let twice = vec![leaf(bob), LeafName::from(b"bob".as_slice())];
-    let refused = alice.code_of(|session| session.stage_commit(TEAM, Request::Remove(twice)));
+    let refused = alice.code_of(|session| session.stage_commit(TEAM, Request::remove(twice)));
     assert_eq!(refused, Code::InvalidArgument);
-    let removal = alice.commit(Request::Remove(vec![leaf(bob)]));
+    let removal = alice.commit(Request::remove(vec![leaf(bob)]));
     assert_eq!(&removal.change.removed[..], std::slice::from_ref(bob));
 }
 

@@ -63,7 +63,7 @@ fn alice() -> Client {
 
 /// Why alice does not add this client.
 fn refusal(alice: &mut Client, key_package: &[u8]) -> Option<Error> {
-    let staged = alice.step(|session| session.stage_commit(TEAM, Request::Add(vec![invitee(key_package)])));
+    let staged = alice.step(|session| session.stage_commit(TEAM, Request::add(vec![invitee(key_package)])));
     let staged = match staged {
         Err(error) => return Some(error),
         Ok(staged) => staged.expect("there is work"),
@@ -164,14 +164,14 @@ fn a_proposed_client_whose_time_is_over_is_left_out_of_a_commit() {
     let (mut bob, mut carol) = (client("bob"), client("carol"));
     let mut alice = team(&mut [&mut bob]);
     let mut frank = Foreigner::of("frank");
-    let invitation = alice.commit(Request::Add(vec![frank.invitee()]));
+    let invitation = alice.commit(Request::add(vec![frank.invitee()]));
     frank.join(&invitation);
     bob.receive(&[&invitation.commit]);
     let proposal = frank.propose_add(&carol.invitee());
     alice.receive(&[&proposal]);
     bob.receive(&[&proposal]);
     alice.session.set_time(Some(now() + 83 * DAY));
-    let commit = alice.commit(Request::PendingProposals);
+    let commit = alice.commit(Request::pending());
     assert!(commit.change.added.is_empty() && commit.welcome.is_none());
     bob.receive(&[&commit.commit]);
     assert_eq!(bob.authenticator(), alice.authenticator());
@@ -181,13 +181,11 @@ fn a_proposed_client_whose_time_is_over_is_left_out_of_a_commit() {
 fn what_is_built_again_asks_the_clock_again_but_not_about_those_who_are_in() {
     let (mut bob, mut carol, mut dave) = (client("bob"), client("carol"), client("dave"));
     let mut alice = team(&mut [&mut bob]);
-    let lost = alice.stage(Request::Add(vec![carol.invitee()]));
-    let faster = bob.commit(Request::Update);
+    let lost = alice.stage(Request::add(vec![carol.invitee()]));
+    let faster = bob.commit(Request::update());
     alice.receive(&[&faster.commit]);
     alice.session.set_time(Some(now() + 83 * DAY));
-    let again = |client: &mut Client, intent: &[u8]| {
-        client.step(|session| session.stage_commit(TEAM, Request::Again(intent.to_vec())))
-    };
+    let again = |client: &mut Client, intent: &[u8]| client.step(|session| session.restage_commit(TEAM, intent));
     let refused = again(&mut alice, &lost.intent).expect_err("it has run out meanwhile");
     assert_eq!(refused.code(), Code::KeyPackageInvalid);
     let staged = alice.session.staged_commit(TEAM).expect("there is such a conversation");
@@ -195,8 +193,8 @@ fn what_is_built_again_asks_the_clock_again_but_not_about_those_who_are_in() {
 
     alice.session.set_time(None);
     let dave = dave.invitee();
-    let lost = alice.stage(Request::Add(vec![dave.clone()]));
-    let faster = bob.commit(Request::Add(vec![dave]));
+    let lost = alice.stage(Request::add(vec![dave.clone()]));
+    let faster = bob.commit(Request::add(vec![dave]));
     alice.receive(&[&faster.commit]);
     alice.session.set_time(Some(now() + 83 * DAY));
     let nothing_left = again(&mut alice, &lost.intent).expect("he is in");
@@ -207,7 +205,7 @@ fn what_is_built_again_asks_the_clock_again_but_not_about_those_who_are_in() {
 fn a_commit_that_was_sent_is_the_same_200_days_later_and_is_merged() {
     let mut bob = client("bob");
     let mut alice = alice();
-    let sent = alice.stage(Request::Add(vec![bob.invitee()]));
+    let sent = alice.stage(Request::add(vec![bob.invitee()]));
     alice.session.set_time(Some(now() + 200 * DAY));
     alice.session.bind(b"alice").expect("it is hers");
     alice.session.idle().expect("there is nothing to do");
@@ -228,7 +226,7 @@ fn a_welcome_finds_its_private_keys_for_a_week_after_the_key_package_has_expired
     for (late, finds) in [(7 * DAY - SECOND, true), (7 * DAY, false)] {
         let (mut alice, mut bob) = (alice(), client("bob"));
         let package = made(&mut bob, Some(2 * DAY), false);
-        let invitation = alice.commit(Request::Add(vec![invitee(&package.bytes)]));
+        let invitation = alice.commit(Request::add(vec![invitee(&package.bytes)]));
         bob.session.set_time(Some(package.not_after_ms + late));
         bob.session.idle().expect("what is old is deleted");
         let listed = bob.session.key_packages().expect("they can be listed");
@@ -310,7 +308,7 @@ fn a_last_resort_that_was_replaced_goes_a_week_later_and_those_of_other_credenti
     bob.session.set_time(Some(replaced + 7 * DAY - SECOND));
     bob.session.idle().expect("nothing is old");
     let mut alice = alice();
-    let invitation = alice.commit(Request::Add(vec![invitee(&former.bytes)]));
+    let invitation = alice.commit(Request::add(vec![invitee(&former.bytes)]));
     bob.join(&invitation);
 
     bob.session.set_time(Some(now() + 7 * DAY));
@@ -344,7 +342,7 @@ fn key_packages_are_removed_with_their_private_keys_and_a_rollback_brings_them_b
     bob.session.rollback().expect("it ends");
     assert_eq!(refs(&mut bob).len(), 2);
 
-    let invitation = alice.commit(Request::Add(vec![invitee(&one.bytes)]));
+    let invitation = alice.commit(Request::add(vec![invitee(&one.bytes)]));
     bob.step(|session| session.remove_key_packages(&all))
         .expect("they are there");
     bob.step(|session| session.remove_key_packages(&all))

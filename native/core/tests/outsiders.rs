@@ -75,7 +75,7 @@ fn a_client_of_another_make_is_a_member_where_clients_join_from_outside() {
     let (mut alice, founding) = founded(&mut [&mut bob], true);
     bob.join(&founding);
     let (mut frank, invitation) = foreigner("frank");
-    let adds = alice.commit(Request::Add(vec![invitation]));
+    let adds = alice.commit(Request::add(vec![invitation]));
     bob.receive(&[&adds.commit]);
     frank.join(&adds);
 
@@ -108,7 +108,7 @@ fn an_open_conversation_stays_open_when_its_founder_goes() {
     let (mut alice, founding) = founded(&mut [&mut bob, &mut carol], true);
     bob.join(&founding);
     carol.join(&founding);
-    let farewell = bob.commit(Request::Remove(vec![b"alice".as_slice().into()]));
+    let farewell = bob.commit(Request::remove(vec![b"alice".as_slice().into()]));
     carol.receive(&[&farewell.commit]);
     alice.receive(&[&farewell.commit]);
     let info = group_info(&mut carol);
@@ -125,7 +125,7 @@ fn an_open_conversation_stays_open_when_its_founder_goes() {
     joins(&mut dave, &info, &mut [&mut bob, &mut carol]);
     // Who comes from outside keeps it open as well.
     for name in ["bob", "carol"] {
-        let removes = dave.commit(Request::Remove(vec![name.as_bytes().into()]));
+        let removes = dave.commit(Request::remove(vec![name.as_bytes().into()]));
         if name == "bob" {
             carol.receive(&[&removes.commit]);
         }
@@ -139,7 +139,7 @@ fn closed_team() -> (Client, Foreigner) {
     let mut frank = Foreigner::of("frank");
     let package = frank
         .odd_key_package(|builder| builder.leaf_node_capabilities(capable_of(&[0xF1C0], &[ProposalType::SelfRemove])));
-    let adds = alice.commit(Request::Add(vec![invitee(&package)]));
+    let adds = alice.commit(Request::add(vec![invitee(&package)]));
     frank.join(&adds);
     (alice, frank)
 }
@@ -170,7 +170,7 @@ fn nobody_opens_a_closed_conversation() {
     alice.send("it keeps nobody from sending");
     // By a key package that this client is given.
     let invitees = vec![invitee(&opens_the_door(&guest))];
-    let refused = alice.code_of(|session| session.stage_commit(TEAM, Request::Add(invitees)));
+    let refused = alice.code_of(|session| session.stage_commit(TEAM, Request::add(invitees)));
     assert_eq!(refused, Code::KeyPackageInvalid);
     assert!(
         !alice

@@ -16,19 +16,19 @@ use support::{Client, TEAM, client, team};
 fn team_with_frank(bob: &mut Client) -> (Client, Foreigner) {
     let mut alice = team(&mut [bob]);
     let mut frank = Foreigner::of("frank");
-    let staged = alice.commit(Request::Add(vec![frank.invitee()]));
+    let staged = alice.commit(Request::add(vec![frank.invitee()]));
     bob.receive(&[&staged.commit]);
     frank.join(&staged);
     (alice, frank)
 }
 
 fn commit_pending(client: &mut Client) -> StagedCommit {
-    client.commit(Request::PendingProposals)
+    client.commit(Request::pending())
 }
 
 /// Whether nothing is left for a commit of pending proposals.
 fn nothing_to_commit(client: &mut Client) -> bool {
-    let staged = client.step(|session| session.stage_commit(TEAM, Request::PendingProposals));
+    let staged = client.step(|session| session.stage_commit(TEAM, Request::pending()));
     staged.expect("it is no mistake").is_none()
 }
 
@@ -69,7 +69,7 @@ fn removals_updates_and_farewells_that_were_proposed_are_committed_together() {
     let mut bob = client("bob");
     let (mut alice, mut frank) = team_with_frank(&mut bob);
     let mut greta = Foreigner::of("greta");
-    let invitation = alice.commit(Request::Add(vec![greta.invitee()]));
+    let invitation = alice.commit(Request::add(vec![greta.invitee()]));
     greta.join(&invitation);
     bob.receive(&[&invitation.commit]);
     frank.receive(&[&invitation.commit]);
@@ -128,16 +128,15 @@ fn what_another_member_has_committed_is_done_and_what_it_has_not_is_void() {
     let proposal = frank.propose_add(&carol.invitee());
     alice.receive(&[&proposal]);
     bob.receive(&[&proposal]);
-    let lost = alice.stage(Request::PendingProposals);
+    let lost = alice.stage(Request::pending());
     let winner = commit_pending(&mut bob);
     alice.receive(&[&winner.commit]);
-    let again = alice.step(|session| session.stage_commit(TEAM, Request::Again(lost.intent)));
-    assert!(again.expect("it is no mistake").is_none());
+    assert!(alice.stage_again(&lost.intent).is_none());
     frank.receive(&[&winner.commit]);
 
     let update = frank.propose(Propose::Update(LeafNodeParameters::default()));
     alice.receive(&[&update]);
-    let without = bob.commit(Request::Update);
+    let without = bob.commit(Request::update());
     alice.receive(&[&without.commit]);
     assert!(nothing_to_commit(&mut alice), "a proposal ends with its epoch");
     let hello = alice.send("hello");
@@ -150,7 +149,7 @@ fn a_commit_that_is_refused_leaves_the_proposals_pending() {
     let (mut alice, mut frank) = team_with_frank(&mut bob);
     let proposal = frank.propose_add(&carol.invitee());
     alice.receive(&[&proposal]);
-    let refused = alice.stage(Request::PendingProposals);
+    let refused = alice.stage(Request::pending());
     alice
         .step(|session| session.clear_commit(TEAM, &refused.commit_id))
         .expect("it can be cleared");
@@ -173,7 +172,7 @@ fn every_commit_takes_the_pending_proposals_along() {
     let other = alice
         .step(|session| session.add_credential(1, Credential::Basic(b"alice".to_vec())))
         .expect("the suite is supported");
-    let commit = alice.commit(Request::Credential(other.reference.to_vec()));
+    let commit = alice.commit(Request::credential(other.reference.to_vec()));
     assert_eq!(commit.change.added[0].client_id, b"carol");
     assert_eq!(
         commit.change.updated[0].client_id, b"alice",
@@ -209,7 +208,7 @@ fn what_is_proposed_and_asked_for_at_once_is_done_once() {
     let invitee = carol.invitee();
     let proposals = [frank.propose_add(&invitee), frank.propose(Propose::Remove(1))];
     alice.receive(&[&proposals[0], &proposals[1]]);
-    let added = alice.commit(Request::Add(vec![invitee]));
+    let added = alice.commit(Request::add(vec![invitee]));
     assert_eq!(added.change.added.len(), 1);
     assert_eq!(added.change.removed[0].client_id, b"bob");
     carol.join(&added);
@@ -237,12 +236,12 @@ fn nonsense_that_is_proposed_never_keeps_others_from_committing() {
     ];
     for proposal in &nonsense {
         alice.receive(&[proposal]);
-        let staged = alice.stage(Request::PendingProposals);
+        let staged = alice.stage(Request::pending());
         alice
             .step(|session| session.clear_commit(TEAM, &staged.commit_id))
             .expect("it can be cleared");
     }
-    let commit = alice.commit(Request::Add(vec![dave.invitee()]));
+    let commit = alice.commit(Request::add(vec![dave.invitee()]));
     assert_eq!(alice.member_names(), ["alice", "carol", "dave"]);
     dave.join(&commit);
     assert_eq!(alice.authenticator(), dave.authenticator());
@@ -311,7 +310,7 @@ fn nobody_lets_others_propose_from_outside() {
     let proposal = frank.propose(Propose::GroupContextExtensions(senders));
     let told = alice.receive(&[&proposal]);
     assert!(matches!(told[0], What::Rejected(Code::MessageInvalid, _)), "{told:?}");
-    let update = alice.commit(Request::Update);
+    let update = alice.commit(Request::update());
     assert_eq!(bob.read(&[&update.commit, &alice.send("hello")]), ["hello"]);
 }
 

@@ -29,13 +29,13 @@ fn a_commit_that_adds_somebody() {
         let mut alice = team(&mut [&mut bob]);
         sets_clock(&mut alice, apart);
         sets_clock(&mut carol, apart);
-        let commit = alice.commit(Request::Add(vec![carol.invitee()]));
+        let commit = alice.commit(Request::add(vec![carol.invitee()]));
         let told = bob.receive(&[&commit.commit]);
         assert!(matches!(told[..], [What::Commit { .. }]), "{told:?}");
         carol.join(&commit);
         let hello = carol.send("hello");
         assert_eq!(bob.read(&[&hello]), ["hello"]);
-        let update = bob.commit(Request::Update);
+        let update = bob.commit(Request::update());
         for member in [&mut alice, &mut carol] {
             member.receive(&[&update.commit]);
             assert_eq!(member.authenticator(), bob.authenticator());
@@ -49,7 +49,7 @@ fn a_proposal_to_add_somebody_and_the_commit_that_names_it() {
         let (mut bob, mut carol) = (client("bob"), client("carol"));
         let mut alice = team(&mut [&mut bob]);
         let mut frank = Foreigner::of("frank");
-        let invitation = alice.commit(Request::Add(vec![frank.invitee()]));
+        let invitation = alice.commit(Request::add(vec![frank.invitee()]));
         frank.join(&invitation);
         bob.receive(&[&invitation.commit]);
         sets_clock(&mut alice, apart);
@@ -60,11 +60,11 @@ fn a_proposal_to_add_somebody_and_the_commit_that_names_it() {
             assert!(matches!(told[..], [What::Proposal { .. }]), "{told:?}");
         }
         // By bob's clock nobody is to be added by it, by alice's it is good: what she commits counts for both.
-        let by_bob = bob.stage(Request::PendingProposals);
+        let by_bob = bob.stage(Request::pending());
         assert!(by_bob.change.added.is_empty());
         bob.step(|session| session.clear_commit(TEAM, &by_bob.commit_id))
             .expect("it is open");
-        let commit = alice.commit(Request::PendingProposals);
+        let commit = alice.commit(Request::pending());
         assert_eq!(commit.change.added.len(), 1);
         bob.receive(&[&commit.commit]);
         frank.receive(&[&commit.commit]);

@@ -180,7 +180,7 @@ fn messages_and_commits_after_every_kind_of_damage() {
         let hello = twins.alice.send("hello");
         twins.receive(&hello);
         twins.carol.receive(&[&hello]);
-        let commit = twins.alice.commit(Request::Update).commit;
+        let commit = twins.alice.commit(Request::update()).commit;
         twins.receive(&commit);
         twins.carol.receive(&[&commit]);
         let hi = twins.carol.send("hi");
@@ -200,7 +200,7 @@ fn inside_a_transaction_that_is_kept_and_in_one_that_is_taken_back() {
     let mut twins = Twins::new();
     let messages = [
         twins.alice.send("one"),
-        twins.alice.commit(Request::Update).commit,
+        twins.alice.commit(Request::update()).commit,
         twins.alice.send("two"),
     ];
     twins.bob().session.begin().expect("none is open");
@@ -226,18 +226,18 @@ fn forgeries_of_somebody_who_is_not_in_the_conversation() {
     // A group of the same name, with members of the same names: all that an outsider can make.
     let mut forger = team(&mut [&mut mallory, &mut other]);
     for _ in 0..2 {
-        let forged = [forger.send("forged"), forger.stage(Request::Update).commit];
+        let forged = [forger.send("forged"), forger.stage(Request::update()).commit];
         for message in &forged {
             let told = twins.bob().receive(&[message]);
             assert!(matches!(told[0], What::Rejected(Code::MessageInvalid, _)), "{told:?}");
         }
         let genuine = twins.alice.send("genuine");
         twins.receive(&genuine);
-        let staged = twins.alice.commit(Request::Update).commit;
+        let staged = twins.alice.commit(Request::update()).commit;
         twins.receive(&staged);
         twins.carol.receive(&[&staged]);
         forger = team(&mut [&mut client("mallory"), &mut client("other")]);
-        forger.commit(Request::Update);
+        forger.commit(Request::update());
     }
     twins.are_equal();
 }
@@ -251,7 +251,7 @@ fn welcomes_with_a_changed_byte_anywhere() {
     let invitee = bob.invitee();
     bob.session.close().expect("it can be closed");
     std::fs::copy(&path, &copy).expect("it can be copied");
-    let staged = alice.commit(Request::Add(vec![invitee]));
+    let staged = alice.commit(Request::add(vec![invitee]));
     let welcome = staged.welcome.clone().expect("bob is added");
     let (mut bob, mut twin) = (open(&path), open(&copy));
     for position in (0..welcome.len()).step_by(11) {

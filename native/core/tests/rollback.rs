@@ -30,7 +30,7 @@ fn moved_on(bob: &mut Client) -> (Client, Vec<u8>) {
     bob.join(&founding);
     let old = group_info(&mut alice);
     for _ in 0..3 {
-        let update = alice.commit(Request::Update);
+        let update = alice.commit(Request::update());
         bob.receive(&[&update.commit]);
     }
     (alice, old)
@@ -62,7 +62,7 @@ fn it_is_known_after_a_wipe_and_after_a_removal() {
         member.join(&founding);
     }
     let old = group_info(&mut alice);
-    let removal = alice.commit(Request::Remove(vec![b"carol".as_slice().into()]));
+    let removal = alice.commit(Request::remove(vec![b"carol".as_slice().into()]));
     for member in [&mut bob, &mut carol] {
         member.receive(&[&removal.commit]);
         if member.name == "bob" {
@@ -87,7 +87,7 @@ fn a_header_proves_nothing() {
     let mut dave = client("dave");
     let info = group_info(&mut alice);
     for _ in 0..2 {
-        alice.commit(Request::Update);
+        alice.commit(Request::update());
     }
     let ahead = alice.send("of a later epoch");
     assert!(matches!(dave.receive(&[&ahead])[0], What::Waiting { .. }));
@@ -117,7 +117,7 @@ fn a_last_resort_welcome_that_was_used_brings_nobody_back() {
         .expect("it may come again after a crash");
     assert!(again.again);
 
-    let removal = alice.commit(Request::Remove(vec![b"bob".as_slice().into()]));
+    let removal = alice.commit(Request::remove(vec![b"bob".as_slice().into()]));
     bob.receive(&[&removal.commit]);
     for _ in 0..2 {
         assert_eq!(

@@ -57,7 +57,7 @@ fn another_commit_of_the_epoch_ends_it() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     let mut mallory = team_of(&mut alice, &mut bob, false);
     alice.receive(&[&refused_commit(&mut mallory)]);
-    let other = bob.commit(Request::Update);
+    let other = bob.commit(Request::update());
     assert!(matches!(alice.receive(&[&other.commit])[0], What::Commit { .. }));
     assert!(!is_stalled(&mut alice));
     assert_eq!(bob.read(&[&alice.send("here I am")]), ["here I am"]);
@@ -67,7 +67,7 @@ fn another_commit_of_the_epoch_ends_it() {
 fn the_own_commit_that_was_on_its_way_ends_it_when_it_is_accepted() {
     let (mut alice, mut bob) = (client("alice"), client("bob"));
     let mut mallory = team_of(&mut alice, &mut bob, false);
-    let staged = alice.stage(Request::Update);
+    let staged = alice.stage(Request::update());
     alice.receive(&[&refused_commit(&mut mallory)]);
     assert!(is_stalled(&mut alice));
     alice.merge(&staged);
@@ -90,8 +90,8 @@ fn it_outlives_a_restart_and_a_new_invitation_ends_it_without_a_wipe() {
     let mut alice = open(&path, &credential);
     assert!(is_stalled(&mut alice));
 
-    let removal = bob.commit(Request::Remove(vec![b"alice".as_slice().into()]));
-    let back = bob.commit(Request::Add(vec![invitation]));
+    let removal = bob.commit(Request::remove(vec![b"alice".as_slice().into()]));
+    let back = bob.commit(Request::add(vec![invitation]));
     // She cannot tell that she was removed: the message waits for the commit that she has refused.
     let _ = removal;
     alice.join(&back);
@@ -167,7 +167,7 @@ fn a_context_that_all_can_live_with_is_taken() {
         .expect("OpenMLS builds it");
     assert!(matches!(alice.receive(&[&commit])[0], What::Commit { .. }));
     bob.receive(&[&commit]);
-    let next = alice.commit(Request::Update);
+    let next = alice.commit(Request::update());
     bob.receive(&[&next.commit]);
     assert_eq!(alice.authenticator(), bob.authenticator());
 }

@@ -64,7 +64,7 @@ fn what_was_sent_by_a_transaction_that_is_taken_back_is_known_as_ones_own() {
 fn coming_back_to_an_epoch_does_not_come_back_to_its_generations() {
     let mut bob = client("bob");
     let mut alice = team(&mut [&mut bob]);
-    let commit = bob.commit(Request::Update);
+    let commit = bob.commit(Request::update());
     alice.session.begin().expect("none is open");
     assert!(matches!(alice.receive(&[&commit.commit])[0], What::Commit { .. }));
     let mut sent = vec![alice.send("in the new epoch, and taken back")];
@@ -99,7 +99,7 @@ fn a_failed_step_undoes_only_itself() {
         .expect("it fits");
     let sent = alice.send("kept");
     assert_eq!(
-        alice.code_of(|session| session.stage_commit(TEAM, Request::Add(vec![]))),
+        alice.code_of(|session| session.stage_commit(TEAM, Request::add(vec![]))),
         Code::InvalidArgument
     );
     alice.session.commit().expect("one is open");
@@ -190,7 +190,7 @@ fn everything_goes_on_after_a_reopen_at_any_point() {
         assert_eq!(bob.read(&[&hello]), ["hello"]);
         bob = reopened(bob);
         sent.push(bob.send("hi"));
-        let staged = bob.stage(Request::Update);
+        let staged = bob.stage(Request::update());
         bob = reopened(bob);
         let stored = bob
             .session

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::decode;
 use crate::conversation::external_join::PendingJoin;
-use crate::conversation::intent::{Intent, Invitee, LeafName};
+use crate::conversation::intent::{Invitee, LeafName};
 use crate::conversation::known::{Fate, MessageId};
 use crate::conversation::received::{Receipt, Received};
 use crate::conversation::stalled::StalledNow;
@@ -15,21 +15,61 @@ use crate::keystore::Entity;
 use crate::member::Change;
 use crate::session::Session;
 
-/// What the caller of a commit asks for.
-#[derive(Clone, Debug)]
-pub enum Request {
+/// What the caller of a commit asks for. All of it goes into one commit, together with the pending proposals that fit.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
     /// Add these clients.
-    Add(Vec<Invitee>),
+    pub add: Vec<Invitee>,
     /// Remove these leaves.
-    Remove(Vec<LeafName>),
-    /// Give this client new keys.
-    Update,
-    /// Give this client the credential with this reference, and with it another signature key, and new keys.
-    Credential(Vec<u8>),
-    /// Commit whatever proposals are pending.
-    PendingProposals,
-    /// Build a lost commit again from its [`StagedCommit::intent`].
-    Again(Vec<u8>),
+    pub remove: Vec<LeafName>,
+    /// Give this client the credential with this reference, and with it another signature key.
+    pub credential: Option<Vec<u8>>,
+    /// Give this client new keys, also where nothing else is left to do.
+    pub update: bool,
+    /// Commit the pending proposals, also where nothing else is left to do.
+    pub pending: bool,
+}
+
+impl Request {
+    /// Add these clients, and nothing else.
+    pub fn add(invitees: Vec<Invitee>) -> Request {
+        Request {
+            add: invitees,
+            ..Request::default()
+        }
+    }
+
+    /// Remove these leaves, and nothing else.
+    pub fn remove(leaves: Vec<LeafName>) -> Request {
+        Request {
+            remove: leaves,
+            ..Request::default()
+        }
+    }
+
+    /// Take this credential, and nothing else.
+    pub fn credential(reference: Vec<u8>) -> Request {
+        Request {
+            credential: Some(reference),
+            ..Request::default()
+        }
+    }
+
+    /// New keys, and nothing else.
+    pub fn update() -> Request {
+        Request {
+            update: true,
+            ..Request::default()
+        }
+    }
+
+    /// The pending proposals, and nothing else.
+    pub fn pending() -> Request {
+        Request {
+            pending: true,
+            ..Request::default()
+        }
+    }
 }
 
 /// Why a commit is not settled.
@@ -136,16 +176,16 @@ impl Session {
     pub fn stage_commit(&mut self, id: &[u8], request: Request) -> Result<Option<StagedCommit>> {
         self.in_conversation(id, |conversation| {
             conversation.refuse_when_stalled()?;
-            let (intent, first) = match request {
-                Request::Add(invitees) => (Intent::Add(invitees), true),
-                Request::Remove(leaves) => (conversation.intend_removal(&leaves)?, true),
-                Request::Update => (Intent::Update, true),
-                Request::Credential(reference) => (Intent::Credential(reference), true),
-                Request::PendingProposals => (Intent::PendingProposals, true),
-                Request::Again(bytes) => (decode(&bytes)?, false),
-            };
-            let work = conversation.work_of(&intent, first)?;
-            work.map(|work| conversation.stage(&intent, work)).transpose()
+            let intent = conversation.intend(request)?;
+            conversation.stage_what_is_left(&intent, true)
+        })
+    }
+
+    /// Builds a lost commit again, from its [`StagedCommit::intent`]; like [`stage_commit`](Session::stage_commit).
+    pub fn restage_commit(&mut self, id: &[u8], intent: &[u8]) -> Result<Option<StagedCommit>> {
+        self.in_conversation(id, |conversation| {
+            conversation.refuse_when_stalled()?;
+            conversation.stage_what_is_left(&decode(intent)?, false)
         })
     }
 

@@ -3,9 +3,9 @@
 use openmls::prelude::{GroupId, MlsGroup};
 use openmls_traits::OpenMlsProvider;
 
-use crate::conversation::commit::StagedCommit;
+use crate::conversation::commit::{Request, StagedCommit};
 use crate::conversation::external_join::declaration;
-use crate::conversation::intent::{Intent, Invitee};
+use crate::conversation::intent::Invitee;
 use crate::conversation::newest::note_epoch;
 use crate::conversation::{ConversationRow, State, join_config, scope_of};
 use crate::credential::CredentialRow;
@@ -34,10 +34,9 @@ impl Session {
     ) -> Result<StagedCommit> {
         self.create(id, credential, State::Founding, external_join)?;
         self.in_conversation(id, |conversation| {
-            let intent = Intent::Add(invitees);
-            let work = conversation.work_of(&intent, true)?;
-            let work = work.ok_or_else(|| Error::internal("a founding commit adds nobody"))?;
-            conversation.stage(&intent, work)
+            let intent = conversation.intend(Request::add(invitees))?;
+            let staged = conversation.stage_what_is_left(&intent, true)?;
+            staged.ok_or_else(|| Error::internal("a founding commit adds nobody"))
         })
     }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::conversation::Conversation;
 use crate::conversation::admit::{Door, Refusal, Roster};
+use crate::conversation::commit::Request;
 use crate::credential::CredentialRow;
 use crate::error::{Code, Error, Result};
 use crate::key_package::lifetime::refuses_to_add;
@@ -53,24 +54,17 @@ impl From<&[u8]> for LeafName {
     }
 }
 
-/// What a commit is for. Removals name leaves as they were when the caller asked, not whoever bears the name later.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Intent {
-    /// Add these clients.
-    Add(Vec<Invitee>),
-    /// Remove these members, as they were in the epoch `since`.
-    Remove {
-        /// The epoch in which the caller asked.
-        since: u64,
-        /// Whom to remove.
-        targets: Vec<Member>,
-    },
-    /// Give this client new keys.
-    Update,
-    /// Give this client the credential with this reference, and new keys.
-    Credential(#[serde(with = "serde_bytes")] Vec<u8>),
-    /// Commit whatever proposals are pending.
-    PendingProposals,
+/// A [`Request`] as it is kept, to build a lost commit again. It names the leaves to remove as they were when the caller asked,
+/// not a client that bears the name later.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Intent {
+    add: Vec<Invitee>,
+    remove: Vec<Member>,
+    /// The epoch in which the caller asked.
+    since: u64,
+    credential: Option<serde_bytes::ByteBuf>,
+    update: bool,
+    pending: bool,
 }
 
 /// The part of an intent that is left to do in the present epoch. New keys come with every commit.
@@ -83,9 +77,34 @@ pub(crate) struct Work {
 }
 
 impl Conversation<'_> {
-    /// Resolves the leaves to remove; fails with `NOT_A_MEMBER`, and for oneself.
-    pub(crate) fn intend_removal(&self, leaves: &[LeafName]) -> Result<Intent> {
-        check_list("members to remove", leaves.len())?;
+    /// The request as it is kept. Fails with `NOT_A_MEMBER` for leaves to remove that are not there, and for oneself.
+    pub(crate) fn intend(&self, request: Request) -> Result<Intent> {
+        let Request {
+            add,
+            remove,
+            credential,
+            update,
+            pending,
+        } = request;
+        if add.is_empty() && remove.is_empty() && credential.is_none() && !update && !pending {
+            return Err(Error::invalid(
+                "A commit is asked for that is to do nothing. Say what to add, remove or renew.",
+            ));
+        }
+        check_length("key packages", add.len())?;
+        check_length("members to remove", remove.len())?;
+        Ok(Intent {
+            add,
+            remove: self.named(&remove)?,
+            since: self.epoch(),
+            credential: credential.map(serde_bytes::ByteBuf::from),
+            update,
+            pending,
+        })
+    }
+
+    /// The leaves to remove, as they are now.
+    fn named(&self, leaves: &[LeafName]) -> Result<Vec<Member>> {
         let all = members(&self.group);
         let mut removed: Vec<Member> = Vec::new();
         for (index, leaf) in leaves.iter().enumerate() {
@@ -113,47 +132,34 @@ impl Conversation<'_> {
             }
             removed.extend(found.into_iter().cloned());
         }
-        Ok(Intent::Remove {
-            since: self.epoch(),
-            targets: removed,
-        })
+        Ok(removed)
     }
 
     /// What is left to do of an intent, if anything. `first` is the caller's own call, where a member already present is a mistake; on a
     /// later attempt it is simply done already.
     pub(crate) fn work_of(&self, intent: &Intent, first: bool) -> Result<Option<Work>> {
-        let work = match intent {
-            Intent::Add(invitees) => {
-                check_list("key packages", invitees.len())?;
-                let adds = self.adds(invitees, first)?;
-                (!adds.is_empty()).then(|| Work {
-                    adds,
-                    ..Work::default()
-                })
-            }
-            Intent::Remove { since, targets } => {
-                let removes = self.removes(targets, *since)?;
-                (!removes.is_empty()).then(|| Work {
-                    removes,
-                    ..Work::default()
-                })
-            }
-            Intent::Update => Some(Work::default()),
-            Intent::Credential(reference) => Some(Work {
-                credential: self.other_credential(reference)?,
-                ..Work::default()
-            }),
-            // Also when none of them fits: they end with the epoch, and until then nobody may send.
-            Intent::PendingProposals => {
-                (self.group.has_pending_proposals() && !self.leaves_commit_to_others()).then(Work::default)
-            }
-        };
-        Ok(work)
+        let removes = self.removes(&intent.remove, intent.since)?;
+        let adds = self.adds(&intent.add, first, &removes)?;
+        let credential = intent.credential.as_deref();
+        let credential = credential
+            .map(|reference| self.other_credential(reference))
+            .transpose()?;
+        // Also when none of the proposals fits: they end with the epoch, and until then nobody may send.
+        let pending = intent.pending && self.group.has_pending_proposals() && !self.leaves_commit_to_others();
+        let left = intent.update || pending || credential.is_some() || !adds.is_empty() || !removes.is_empty();
+        Ok(left.then(|| Work {
+            adds,
+            removes,
+            credential: credential.flatten(),
+        }))
     }
 
-    fn adds(&self, invitees: &[Invitee], first: bool) -> Result<Vec<KeyPackage>> {
-        let present = members(&self.group);
-        let mut roster = Roster::of(&self.group, &HashSet::new());
+    /// The key packages of those who are still to be added, once these leaves are gone.
+    fn adds(&self, invitees: &[Invitee], first: bool, gone: &[LeafNodeIndex]) -> Result<Vec<KeyPackage>> {
+        let gone: HashSet<LeafNodeIndex> = gone.iter().copied().collect();
+        let mut present = members(&self.group);
+        present.retain(|member| !gone.contains(&LeafNodeIndex::new(member.leaf_index)));
+        let mut roster = Roster::of(&self.group, &gone);
         let mut added: Vec<KeyPackage> = Vec::new();
         for (index, invitee) in invitees.iter().enumerate() {
             let package = self
@@ -257,12 +263,7 @@ impl Conversation<'_> {
     }
 }
 
-fn check_list(what: &str, length: usize) -> Result<()> {
-    if length == 0 {
-        return Err(Error::invalid(format!(
-            "The list of {what} is empty. Name at least one."
-        )));
-    }
+fn check_length(what: &str, length: usize) -> Result<()> {
     if length > MAX_LIST {
         return Err(Error::invalid(format!(
             "The list of {what} has {length} entries; at most {MAX_LIST} fit one commit."

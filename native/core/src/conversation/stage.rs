@@ -23,8 +23,14 @@ use crate::member::{Change, change_of_commit, member_at};
 use crate::storage::Changes;
 
 impl Conversation<'_> {
+    /// Stages a commit of what is left to do of the intent, if anything is.
+    pub(crate) fn stage_what_is_left(&mut self, intent: &Intent, first: bool) -> Result<Option<StagedCommit>> {
+        let work = self.work_of(intent, first)?;
+        work.map(|work| self.stage(intent, work)).transpose()
+    }
+
     /// Builds the commit of this work, with the pending proposals that fit, and stages it.
-    pub(crate) fn stage(&mut self, intent: &Intent, work: Work) -> Result<StagedCommit> {
+    fn stage(&mut self, intent: &Intent, work: Work) -> Result<StagedCommit> {
         // OpenMLS' builder would silently replace a staged commit, which may be on its way.
         if self.staged()?.is_some() {
             return Err(Error::internal("a commit of this conversation is staged already"));

@@ -82,7 +82,7 @@ fn read(session: &mut Session, bytes: &[u8]) {
 }
 
 fn commit(session: &mut Session) -> Vec<u8> {
-    let staged = step(session, |session| session.stage_commit(TEAM, Request::Update));
+    let staged = step(session, |session| session.stage_commit(TEAM, Request::update()));
     let staged = staged.expect("an update is work");
     step(session, |session| session.merge_commit(TEAM, &staged.commit_id, false));
     staged.commit

@@ -76,6 +76,19 @@ impl Client {
             .expect("there is work")
     }
 
+    /// Builds a lost commit again.
+    pub fn stage_again(&mut self, intent: &[u8]) -> Option<StagedCommit> {
+        self.step(|session| session.restage_commit(TEAM, intent))
+            .expect("it can be staged")
+    }
+
+    /// Builds a lost commit again, and it is accepted.
+    pub fn commit_again(&mut self, intent: &[u8]) -> StagedCommit {
+        let staged = self.stage_again(intent).expect("there is work");
+        self.merge(&staged);
+        staged
+    }
+
     /// The delivery service accepts.
     pub fn merge(&mut self, staged: &StagedCommit) {
         let merged = self
@@ -181,7 +194,7 @@ pub fn pair(suite: u16) -> (Client, Client) {
     alice
         .step(|session| session.create_conversation(TEAM, &credential, false))
         .expect("it can be created");
-    let staged = alice.commit(Request::Add(vec![bob.invitee()]));
+    let staged = alice.commit(Request::add(vec![bob.invitee()]));
     bob.join(&staged);
     (alice, bob)
 }
