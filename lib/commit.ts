@@ -107,8 +107,7 @@ async function fly(
     if (!flight.removed) await comeUpToDate(state, lane, conversation, budget.signal);
     // What keeps this client from committing, as far as the server's log shows it, is known here.
     if (flight.removed) throw inactive(staged);
-    const again: Step<NativeStagedCommit | null> = (native) =>
-      native.restageCommit(conversation.bytes, staged.intent);
+    const again: Step<NativeStagedCommit | null> = (native) => native.restageCommit(conversation.bytes, staged.intent);
     flight = await state.direct.step(departing(lane, { conversation, stage: again, founding: false }));
   }
   return alreadyApplied(await state.direct.step((native) => native.epoch(conversation.bytes)), budget);

@@ -4,6 +4,8 @@
  * `docs/errors.md` is generated from {@link errorCodes}: what stands here is what people read.
  */
 
+import type { Capabilities, CredentialType } from "./capabilities.js";
+
 /** What a code means, what to do about it, and whether the same call can succeed later. */
 interface ErrorCodeEntry {
   /** What happened, in one sentence. */
@@ -304,6 +306,19 @@ export interface IntendedChange {
   readonly removed: readonly IntendedMember[];
   /** Who was to get fresh keys. */
   readonly updated: readonly IntendedMember[];
+  /** What is no membership, as in `Change`, with contents in lowercase hex. */
+  readonly other: readonly IntendedOtherChange[];
+}
+
+/** A change of the group context, as plain data. */
+export interface IntendedOtherChange {
+  /** What kind of change it is. */
+  readonly type: "context";
+  /** What was to be set, or with `null` taken away: as in `ContextPatch`, with contents in lowercase hex. */
+  readonly patch: {
+    readonly extensions?: Readonly<Record<number, string | null>>;
+    readonly requiredCapabilities?: Capabilities | null;
+  };
 }
 
 /** A member of a change, as plain data. */
@@ -314,6 +329,8 @@ export interface IntendedMember {
   readonly leafIndex: number;
   /** Its public signature key, lowercase hex. */
   readonly signatureKey: string;
+  /** The type of its credential. */
+  readonly credentialType: CredentialType;
 }
 
 const brand = Symbol.for("conclave-mls.MlsError");

@@ -18,6 +18,7 @@ export {
   errorCodes,
   type IntendedChange,
   type IntendedMember,
+  type IntendedOtherChange,
   MlsError,
   type MlsErrorCode,
   type MlsErrorContext,
@@ -44,7 +45,18 @@ export type {
   ReceivedWaiting,
   ReceivedWelcome,
 } from "./received.js";
-export type { Change, CredentialRef, KeyPackage, Member, StoredKeyPackage, UnsettledCommit } from "./records.js";
+export type { Capabilities, CredentialType } from "./capabilities.js";
+export type {
+  Change,
+  ContextPatch,
+  CredentialRef,
+  CredentialView,
+  KeyPackage,
+  Member,
+  OtherChange,
+  StoredKeyPackage,
+  UnsettledCommit,
+} from "./records.js";
 export { Session, type SessionOptions } from "./session.js";
 export type { Deliver, TransactionContext } from "./transaction.js";
 export type { CommitBundle, MlsTransport, MlsTransportResponse, SendContext } from "./transport.js";

@@ -4,7 +4,9 @@
 /** An open keystore and its engine thread. */
 export declare class NativeDatabase {
   /** Builds and stores a commit. */
-  stageCommit(id: Uint8Array, intent: NativeIntent): Promise<NativeStagedCommit | null>
+  stageCommit(id: Uint8Array, request: NativeRequest): Promise<NativeStagedCommit | null>
+  /** Builds a lost commit again, from its `intent`; null when nothing is left to do. */
+  restageCommit(id: Uint8Array, intent: Uint8Array): Promise<NativeStagedCommit | null>
   /** The commit staged now. */
   stagedCommit(id: Uint8Array): Promise<NativeStagedCommit | null>
   /** Counts one more send. */
@@ -101,6 +103,7 @@ export interface NativeChange {
   added: Array<NativeMember>
   removed: Array<NativeMember>
   updated: Array<NativeMember>
+  other: Array<NativeOtherChange>
 }
 
 /** What is known of a conversation at this moment. */
@@ -122,6 +125,12 @@ export interface NativeCredential {
   cipherSuite: number
 }
 
+/** An extension that is set, or taken away where it has no data. */
+export interface NativeExtension {
+  extensionType: number
+  data?: Uint8Array
+}
+
 /** What the framing tells. */
 export interface NativeInspection {
   kind: "message" | "proposal" | "commit" | "welcome" | "group-info" | "key-package"
@@ -131,15 +140,6 @@ export interface NativeInspection {
   conversationId?: string
   epoch?: bigint
   cipherSuite?: number
-}
-
-/** What a commit is for; the field that the kind names is set. */
-export interface NativeIntent {
-  kind: "add" | "remove" | "update" | "credential" | "pending-proposals" | "again"
-  invitees?: Array<NativeInvitee>
-  leaves?: Array<NativeLeafName>
-  credentialRef?: string
-  again?: Uint8Array
 }
 
 /** A key package, and the client it must belong to. */
@@ -183,6 +183,7 @@ export interface NativeMember {
   clientId: string
   leafIndex: number
   signatureKey: Uint8Array
+  credentialType: number
 }
 
 /** A merge and what it released. */
@@ -192,6 +193,14 @@ export interface NativeMerged {
   received: Array<NativeReceived>
   settled: Array<NativeSettled>
   stalled: Array<NativeStalled>
+}
+
+/** A change of the group context. */
+export interface NativeOtherChange {
+  kind: "context"
+  extensions: Array<NativeExtension>
+  /** Set when the requirements become this; with nothing in it they are dropped. */
+  requirements?: NativeRequirements
 }
 
 /** What came of a batch. */
@@ -227,6 +236,22 @@ export interface NativeReceiveOptions {
   handshakesOnly: boolean
   fromLog?: boolean
   only?: Uint8Array
+}
+
+/** What a commit is to do, all of it at once. */
+export interface NativeRequest {
+  add?: Array<NativeInvitee>
+  remove?: Array<NativeLeafName>
+  credentialRef?: string
+  update?: boolean
+  pending?: boolean
+}
+
+/** What all members must be able to do; each is missing where nothing is required any more. */
+export interface NativeRequirements {
+  extensions?: Array<number>
+  proposals?: Array<number>
+  credentials?: Array<number>
 }
 
 /** An own commit whose fate was learnt. */

@@ -118,7 +118,12 @@ export const credentialOptions = z.strictObject({ cipherSuite });
 export const credentialShape = z.strictObject({ clientId: z.string(), cipherSuite });
 
 /** What `addCredential` and its kin gave out; it may have been through JSON or another realm. */
-export const credentialRef = z.strictObject({ ref: z.string(), clientId: z.string(), cipherSuite });
+export const credentialRef = z.strictObject({
+  ref: z.string(),
+  clientId: z.string(),
+  cipherSuite,
+  credential: z.looseObject({ type: z.string() }).optional(),
+});
 
 export const sessionOptions = z.strictObject({
   clientId: later,

@@ -1,4 +1,5 @@
 import { type Bytes, made } from "./bytes.js";
+import { type Capabilities, type CredentialType, credentialTypeOf } from "./capabilities.js";
 import { type CipherSuite, cipherSuiteOf } from "./cipher-suite.js";
 import { type IntendedChange, type IntendedMember, MlsError } from "./errors.js";
 import type { Id } from "./id.js";
@@ -7,6 +8,8 @@ import type {
   NativeCredential,
   NativeKeyPackage,
   NativeMember,
+  NativeOtherChange,
+  NativeRequirements,
   NativeUnsettledCommit,
 } from "./native-binding.js";
 
@@ -18,9 +21,11 @@ export interface Member {
   readonly leafIndex: number;
   /** Its public signature key, as the cipher suite encodes it. */
   readonly signatureKey: Bytes;
+  /** The type of its credential (RFC 9420 section 17.5): by its name, or by its number where it has none here. */
+  readonly credentialType: CredentialType;
 }
 
-/** What a commit or proposal does to the members. */
+/** What a commit or proposal changes. */
 export interface Change {
   /** Who is in now and was not before. */
   readonly added: Member[];
@@ -28,6 +33,24 @@ export interface Change {
   readonly removed: Member[];
   /** Who stays, with fresh keys. */
   readonly updated: Member[];
+  /** What is no membership. */
+  readonly other: OtherChange[];
+}
+
+/** A change that is no membership: the group context becomes another one (RFC 9420 section 12.1.7). */
+export interface OtherChange {
+  /** What kind of change it is; there is one. */
+  readonly type: "context";
+  /** What is set and what is taken away. */
+  readonly patch: ContextPatch;
+}
+
+/** What is set in a group context or taken away from it (`null`). What is not named stays as it is. */
+export interface ContextPatch {
+  /** Extensions by the numbers of their types, with their contents. */
+  readonly extensions?: Readonly<Record<number, Bytes | null>>;
+  /** What every member must be able to do (RFC 9420 section 11.1). */
+  readonly requiredCapabilities?: Capabilities | null;
 }
 
 /** A credential in the keystore, as `addCredential` and `credentials` name it. */
@@ -36,8 +59,16 @@ export interface CredentialRef {
   readonly ref: Id;
   /** The identity in it. */
   readonly clientId: Id;
+  /** What it is. */
+  readonly credential: CredentialView;
   /** The suite of its signature key. */
   readonly cipherSuite: CipherSuite;
+}
+
+/** What a credential is (RFC 9420 section 5.3). There are basic ones only: a client id, and nothing that proves it. */
+export interface CredentialView {
+  /** Which kind of credential it is. */
+  readonly type: "basic";
 }
 
 /** A key package (RFC 9420 section 10): with it others can add this client while it is offline. */
@@ -82,33 +113,66 @@ export interface UnsettledCommit {
 }
 
 /** A member, with memory of its own. */
-export function memberOf({ clientId, leafIndex, signatureKey }: NativeMember): Member {
-  return { clientId, leafIndex, signatureKey: new Uint8Array(signatureKey) };
+export function memberOf({ clientId, leafIndex, signatureKey, credentialType }: NativeMember): Member {
+  return {
+    clientId,
+    leafIndex,
+    signatureKey: new Uint8Array(signatureKey),
+    credentialType: credentialTypeOf(credentialType),
+  };
 }
 
 /** A change, with memory of its own: the same native record can be shown to the transport, the caller and listeners. */
-export function changeOf({ added, removed, updated }: NativeChange): Change {
-  return { added: added.map(memberOf), removed: removed.map(memberOf), updated: updated.map(memberOf) };
+export function changeOf({ added, removed, updated, other }: NativeChange): Change {
+  return {
+    added: added.map(memberOf),
+    removed: removed.map(memberOf),
+    updated: updated.map(memberOf),
+    other: other.map((change) => ({ type: change.kind, patch: patchOf(change, (data) => new Uint8Array(data)) })),
+  };
 }
 
 /** A change as plain data, for errors. */
-export function intentOf({ added, removed, updated }: NativeChange): IntendedChange {
-  const plain = ({ clientId, leafIndex, signatureKey }: NativeMember): IntendedMember => ({
+export function intentOf({ added, removed, updated, other }: NativeChange): IntendedChange {
+  const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
+  const plain = ({ clientId, leafIndex, signatureKey, credentialType }: NativeMember): IntendedMember => ({
     clientId,
     leafIndex,
-    signatureKey: Buffer.from(signatureKey).toString("hex"),
+    signatureKey: hex(signatureKey),
+    credentialType: credentialTypeOf(credentialType),
   });
-  return { added: added.map(plain), removed: removed.map(plain), updated: updated.map(plain) };
+  return {
+    added: added.map(plain),
+    removed: removed.map(plain),
+    updated: updated.map(plain),
+    other: other.map((change) => ({ type: change.kind, patch: patchOf(change, hex) })),
+  };
+}
+
+function patchOf<T>({ extensions, requirements }: NativeOtherChange, content: (data: Uint8Array) => T) {
+  const entries = extensions.map(({ extensionType, data }) => [
+    extensionType,
+    data === undefined ? null : content(data),
+  ]);
+  return {
+    ...(entries.length > 0 && { extensions: Object.fromEntries(entries) as Record<number, T | null> }),
+    ...(requirements !== undefined && { requiredCapabilities: capabilitiesOf(requirements) }),
+  };
+}
+
+function capabilitiesOf({ extensions, proposals, credentials }: NativeRequirements): Capabilities | null {
+  if (extensions === undefined || proposals === undefined || credentials === undefined) return null;
+  return { extensions, proposals, credentials: credentials.map(credentialTypeOf) };
 }
 
 /** The change that changes nothing. */
 export function noChange(): Change {
-  return { added: [], removed: [], updated: [] };
+  return { added: [], removed: [], updated: [], other: [] };
 }
 
 /** A credential, with the suite by its name. */
 export function credentialRefOf({ ref, clientId, cipherSuite }: NativeCredential): CredentialRef {
-  return { ref, clientId, cipherSuite: suiteOf(cipherSuite) };
+  return { ref, clientId, credential: { type: "basic" }, cipherSuite: suiteOf(cipherSuite) };
 }
 
 /** A key package that was just made. */

@@ -220,9 +220,17 @@ describe("a commit to which others were faster in every attempt", () => {
     const { context } = error;
     expect(context).toMatchObject({ conversationId: "team", epoch: "3", attempt: 2 });
     expect(context.intent).toEqual({
-      added: [{ clientId: "dave", leafIndex: 2, signatureKey: expect.stringMatching(/^[0-9a-f]{64}$/) as string }],
+      added: [
+        {
+          clientId: "dave",
+          leafIndex: 2,
+          signatureKey: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
+          credentialType: "basic",
+        },
+      ],
       removed: [],
       updated: [],
+      other: [],
     });
     expect(JSON.parse(JSON.stringify(error))).toMatchObject({ code: "COMMIT_LOST", retryable: true, context });
     expect(structuredClone(context)).toEqual(context);

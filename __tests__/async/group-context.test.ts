@@ -42,7 +42,14 @@ function required(capabilities: Partial<RequiredCapabilities>): Extension {
 
 it("a group context that everybody supports is merged", async () => {
   const { trio, told } = await aliceGets(required({ credentialTypes: ["basic"] }));
-  expect(told).toMatchObject([{ type: "commit", by: { clientId: "frank" } }]);
+  const requiredCapabilities = { extensions: [], proposals: [], credentials: ["basic"] };
+  expect(told).toMatchObject([
+    {
+      type: "commit",
+      by: { clientId: "frank", credentialType: "basic" },
+      change: { removed: [{ clientId: "bob" }], other: [{ type: "context", patch: { requiredCapabilities } }] },
+    },
+  ]);
   await trio.endsWell();
 });
 

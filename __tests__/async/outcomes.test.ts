@@ -82,7 +82,7 @@ describe.each(cells)("$name, $how", ({ kind, deliver }) => {
         outcome: "already-applied",
         epoch: epoch + 1n,
         attempts: 1,
-        change: { added: [], removed: [], updated: [] },
+        change: { added: [], removed: [], updated: [], other: [] },
       });
       expect(story.sent).toEqual([first]);
       await story.endsWell();

@@ -37,7 +37,7 @@ describe("the commit of pending proposals", () => {
     await trio.bob.session.conversation("team").commitPendingProposals();
     const result = await trio.clock.until(trio.team.commitPendingProposals());
     expect(result).toMatchObject({ outcome: "already-applied", epoch: 2n, attempts: 1 });
-    expect(result.change).toEqual({ added: [], removed: [], updated: [] });
+    expect(result.change).toEqual({ added: [], removed: [], updated: [], other: [] });
     await trio.endsWell();
   });
 

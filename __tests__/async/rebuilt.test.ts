@@ -24,7 +24,7 @@ async function scene() {
   return { server, alice: alice!, bob: bob!, carol: carol!, dave: dave!, erin: erin!, team, bobs, first };
 }
 
-const alreadyApplied = { outcome: "already-applied", change: { added: [], removed: [], updated: [] } };
+const alreadyApplied = { outcome: "already-applied", change: { added: [], removed: [], updated: [], other: [] } };
 const names = (members: readonly { clientId: string }[]): string[] => members.map(({ clientId }) => clientId);
 
 describe("a removal that lost", () => {

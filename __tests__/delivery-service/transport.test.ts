@@ -163,7 +163,7 @@ describe.each(ways)("The transport %s", (_way, open) => {
       epoch: 0n,
       commitId: "",
       attempt: 1,
-      change: { added: [], removed: [], updated: [] },
+      change: { added: [], removed: [], updated: [], other: [] },
       welcomeTo: [],
       signal,
     };

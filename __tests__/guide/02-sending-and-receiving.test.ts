@@ -349,7 +349,7 @@ test("the list tells who has come and gone, and that one is out oneself", async 
 test("a proposal is noted by deliver and committed later; where another was first nothing is sent", async () => {
   const [alice] = [await comes("alice"), await comes("bob")];
   await group(alice, "bob");
-  const change = { added: [], removed: [], updated: [] };
+  const change = { added: [], removed: [], updated: [], other: [] };
   const proposal = { type: "proposal", by: "external", change, commitAfterMs: 15_000 } as const;
   alice.list.deliver([{ ...proposal, messageId: "aa", conversationId: "team", epoch: 1n }]);
   expect([...alice.list.proposals]).toEqual([["team", 15_000]]);

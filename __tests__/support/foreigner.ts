@@ -279,7 +279,14 @@ export class Foreigner {
     const removed = proposals.flatMap((one) => {
       const leaf = one.proposalType === "remove" ? this.#leaves()[one.remove.removed] : undefined;
       if (leaf === undefined || one.proposalType !== "remove") return [];
-      return [{ clientId: nameOf(leaf), leafIndex: one.remove.removed, signatureKey: leaf.signaturePublicKey.slice() }];
+      return [
+        {
+          clientId: nameOf(leaf),
+          leafIndex: one.remove.removed,
+          signatureKey: leaf.signaturePublicKey.slice(),
+          credentialType: "basic" as const,
+        },
+      ];
     });
     this.#own.add(hashOf(commit));
     const answer = await this.server.take({
@@ -290,7 +297,7 @@ export class Foreigner {
         epoch: before.groupContext.epoch,
         commitId: hashOf(commit),
         attempt: 1,
-        change: { added: [], removed, updated: [] },
+        change: { added: [], removed, updated: [], other: [] },
         welcomeTo: proposals.flatMap(addressee),
         signal: new AbortController().signal,
       },

@@ -46,7 +46,7 @@ export function commitOf({ from, bundle, context }: Sent): Commit {
 
 /** The send that it was. */
 export function sentOf({ from, commit, welcome, groupInfo, epoch, ...rest }: Commit): Sent {
-  const change = { added: [], removed: [], updated: [] };
+  const change = { added: [], removed: [], updated: [], other: [] };
   const signal = new AbortController().signal;
   return {
     from,

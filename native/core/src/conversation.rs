@@ -3,6 +3,7 @@
 mod admit;
 pub(crate) mod buffer;
 pub mod commit;
+pub mod context;
 mod create;
 mod encrypt;
 pub mod external_join;

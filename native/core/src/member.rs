@@ -5,6 +5,7 @@ use openmls::prelude::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::conversation::context::ContextPatch;
 use crate::error::{Error, Result};
 
 /// One leaf of the group's tree.
@@ -16,6 +17,8 @@ pub struct Member {
     pub leaf_index: u32,
     /// The public signature key.
     pub signature_key: Vec<u8>,
+    /// The type of its credential (RFC 9420 section 17.5).
+    pub credential_type: u16,
 }
 
 impl Member {
@@ -24,11 +27,12 @@ impl Member {
             client_id: identity(leaf.credential()),
             leaf_index: index.u32(),
             signature_key: leaf.signature_key().as_slice().to_vec(),
+            credential_type: leaf.credential().credential_type().into(),
         }
     }
 }
 
-/// Whom a commit or proposal adds, removes or gives new keys.
+/// What a commit or proposal changes: whom it adds, removes or gives new keys, and what else.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// New members, at the leaf they get.
@@ -37,6 +41,15 @@ pub struct Change {
     pub removed: Vec<Member>,
     /// Members whose keys the commit was made to renew, or whose signature key it replaces, with their new keys.
     pub updated: Vec<Member>,
+    /// What is no membership.
+    pub other: Vec<OtherChange>,
+}
+
+/// A change that is no membership.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OtherChange {
+    /// The group context becomes another one.
+    Context(ContextPatch),
 }
 
 /// The identity bytes of a credential.
@@ -98,6 +111,10 @@ pub(crate) fn change_of_proposals<'a>(group: &MlsGroup, proposals: impl Iterator
             (Proposal::SelfRemove, Sender::Member(leaf)) => change.removed.extend(member_at(group, *leaf)),
             (Proposal::Update(update), Sender::Member(leaf)) => {
                 change.updated.push(Member::of_leaf(*leaf, update.leaf_node()));
+            }
+            (Proposal::GroupContextExtensions(context), _) => {
+                let patch = ContextPatch::between(group.extensions(), context.extensions());
+                change.other.push(OtherChange::Context(patch));
             }
             _ => {}
         }

@@ -223,6 +223,8 @@ mod grease {
 }
 
 mod group_context {
+    use conclave_core::conversation::context::RequirementsPatch;
+    use conclave_core::member::OtherChange;
     use openmls::group::{
         CreateCommitError, GroupContext, GroupContextExtensionsProposalValidationError as Refusal, Propose,
     };
@@ -264,6 +266,19 @@ mod group_context {
         }
     }
 
+    /// Alice merges the commit, and is told what becomes of this extension.
+    fn tells(alice: &mut Client, commit: &[u8], extension: &(u16, Option<serde_bytes::ByteBuf>)) {
+        let told = alice.receive(&[commit]);
+        let [What::Commit { change, .. }] = &told[..] else {
+            panic!("{told:?}")
+        };
+        let [OtherChange::Context(patch)] = &change.other[..] else {
+            panic!("{change:?}")
+        };
+        assert_eq!(patch.extensions, std::slice::from_ref(extension));
+        assert_eq!(patch.requirements, RequirementsPatch::Kept);
+    }
+
     #[test]
     fn an_extension_that_all_support_need_not_be_required() {
         let mut frank = Foreigner::of("frank");
@@ -271,7 +286,16 @@ mod group_context {
         let package = frank.odd_key_package(|builder| builder.leaf_node_capabilities(able));
         let (mut alice, mut bob) = team_with(&mut [(&mut frank, package)], false);
         let commit = frank.try_commit(|plan| to(plan, &[unknown(KNOWN)]));
-        merge(&mut [&mut alice, &mut bob], &commit.expect("all support it"));
+        let set = (KNOWN, Some(Default::default()));
+        tells(&mut alice, &commit.clone().expect("all support it"), &set);
+        merge(&mut [&mut bob], &commit.expect("all support it"));
+        let commit = frank.try_commit(|plan| to(plan, &[]));
+        tells(
+            &mut alice,
+            &commit.clone().expect("nothing is asked for"),
+            &(KNOWN, None),
+        );
+        merge(&mut [&mut bob], &commit.expect("nothing is asked for"));
         assert_eq!(alice.authenticator(), frank.authenticator());
         goes_on(&mut [&mut alice, &mut bob], &mut [&mut frank]);
         let mut carol = client("carol");

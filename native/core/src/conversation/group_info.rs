@@ -65,6 +65,7 @@ pub(crate) fn former_leaves(info: &VerifiableGroupInfo, row: &CredentialRow) -> 
                 client_id: identity(leaf.credential()),
                 leaf_index,
                 signature_key: signature_key.as_slice().to_vec(),
+                credential_type: leaf.credential().credential_type().into(),
             };
             former.push((member, encode(leaf.encryption_key())?.to_vec()));
         }
