@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import type BetterSqlite3 from "better-sqlite3";
 import { DeliveryError } from "./errors.js";
 import { APPLICATION_ID, SCHEMA_VERSION, schema } from "./schema.js";
+import { loadSqlite } from "./sqlite.js";
 
 export type Database = BetterSqlite3.Database;
 
@@ -45,20 +46,6 @@ function codeOf(error: unknown): string {
   return typeof error === "object" && error !== null && "code" in error && typeof error.code === "string"
     ? error.code
     : "";
-}
-
-async function loadSqlite(): Promise<typeof BetterSqlite3> {
-  try {
-    const Sqlite = (await import("better-sqlite3")).default;
-    new Sqlite(":memory:").close(); // its native part is loaded only now
-    return Sqlite;
-  } catch (cause) {
-    throw new DeliveryError(
-      "SQLITE_MISSING",
-      "The embedded delivery service needs better-sqlite3, and it did not load: npm install better-sqlite3",
-      { cause },
-    );
-  }
 }
 
 /** SQLite would create the file readable for everybody that the umask lets. An existing one is left alone, even unopened. */

@@ -26,7 +26,8 @@ export const deliveryErrorCodes: Readonly<Record<DeliveryErrorCode, string>> = {
   NOT_A_MEMBER: "The client is not, or no longer, in the conversation.",
   EPOCH_AHEAD: "The commit that begins the message's epoch was not accepted here. Send that one first.",
   EPOCH_TOO_OLD: "The message's epoch is too far in the past. Receive the newer commits and encrypt anew.",
-  SQLITE_MISSING: "better-sqlite3, which only this export needs, is not installed or does not load.",
+  SQLITE_MISSING:
+    "better-sqlite3, which only this export needs, is not installed, does not load, or needs a newer Node. The message says which.",
   DATABASE_IN_USE: "Another service, in this process or in another one, has the file open.",
   DATABASE_FOREIGN:
     "The file is something else: an encrypted keystore, another program's database, one of a newer version.",

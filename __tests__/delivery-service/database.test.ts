@@ -5,7 +5,7 @@ import { join } from "node:path";
 import Sqlite from "better-sqlite3";
 import { DeliveryError, EmbeddedDeliveryService } from "conclave-mls/delivery-service";
 import { bundleIn, keyPackageOf, messageIn } from "./framed.js";
-import { commit, hex, objectWith, queueOf, textWith } from "./services.js";
+import { commit, hex, objectWith, queueOf } from "./services.js";
 
 describe("The file of an embedded service", () => {
   let folder: string;
@@ -160,18 +160,5 @@ describe("better-sqlite3", () => {
     expect(loaded).toBe(false);
     await (await EmbeddedDeliveryService.inMemory()).close();
     expect(loaded).toBe(true);
-  });
-
-  test("is asked for by name where it is missing", async () => {
-    jest.resetModules();
-    jest.doMock("better-sqlite3", () => {
-      throw Object.assign(new Error("Cannot find module 'better-sqlite3'"), { code: "MODULE_NOT_FOUND" });
-    });
-    const { EmbeddedDeliveryService } = await import("conclave-mls/delivery-service");
-    await expect(EmbeddedDeliveryService.inMemory()).rejects.toMatchObject({
-      code: "SQLITE_MISSING",
-      message: textWith("npm install better-sqlite3"),
-      cause: objectWith({ code: "MODULE_NOT_FOUND" }),
-    });
   });
 });

@@ -52,11 +52,13 @@ export const compiled = {
 
 /** In dist/esm `here.mjs` takes the place of `here.cjs`: TypeScript has no way to say so. */
 function useTheModulesOwnFolder() {
-  const native = inRoot("dist/esm/lib/native.js");
-  const [before, after, ...more] = readFileSync(native, "utf8").split("./here.cjs");
-  if (after === undefined || more.length > 0)
-    throw new Error("compiled: lib/native.ts imports here.cjs no more, or twice.");
-  writeFileSync(native, `${before}./here.mjs${after}`);
+  for (const name of ["lib/native", "delivery-service/sqlite"]) {
+    const file = inRoot(`dist/esm/${name}.js`);
+    const [before, after, ...more] = readFileSync(file, "utf8").split("/here.cjs");
+    if (after === undefined || more.length > 0)
+      throw new Error(`compiled: ${name}.ts imports here.cjs no more, or twice.`);
+    writeFileSync(file, `${before}/here.mjs${after}`);
+  }
   for (const name of ["here.cjs", "here.d.cts"]) rmSync(inRoot("dist/esm/lib", name));
 }
 
