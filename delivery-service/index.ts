@@ -4,7 +4,7 @@
  *
  * Only this entry needs better-sqlite3, and loads it when a service is opened.
  *
- * @packageDocumentation
+ * @module conclave-mls/delivery-service
  */
 export { EmbeddedDeliveryService } from "./embedded.js";
 export { serveOnLoopback, type LoopbackServer } from "./http-server.js";

@@ -4,7 +4,7 @@
  *
  * Begin with {@link Session.open}. Every call that fails rejects with an {@link MlsError}, whose `code` says why.
  *
- * @packageDocumentation
+ * @module conclave-mls
  */
 export type { Bytes } from "./bytes.js";
 export type { CipherSuite } from "./cipher-suite.js";

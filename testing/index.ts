@@ -4,7 +4,7 @@
  *
  * {@link simulate} uses the embedded delivery service, which needs better-sqlite3, unless it is given another; the rest needs none.
  *
- * @packageDocumentation
+ * @module conclave-mls/testing
  */
 export { type Clock, withClock } from "../lib/clock.js";
 export { SimulatedClock } from "./clock.js";
