@@ -13,7 +13,13 @@ import {
   type Received,
   Session,
 } from "conclave-mls";
-import { type DeliveryService, EmbeddedDeliveryService, follow, transportOf } from "conclave-mls/delivery-service";
+import {
+  type DeliveryService,
+  EmbeddedDeliveryService,
+  follow,
+  type QueueEntry,
+  transportOf,
+} from "conclave-mls/delivery-service";
 // end
 import { Credential, DatabaseKey, type SessionOptions } from "conclave-mls";
 import { expectCode } from "../support/expect.js";
@@ -143,6 +149,27 @@ async function joinBy(welcome: Uint8Array, session: Session): Promise<void> {
   } catch (error) {
     if (!MlsError.is(error, ...NEVER_BETTER)) throw error;
   }
+}
+// end
+
+// snippet: batch
+/** Takes in many entries at once, in whatever order the list has them. */
+async function readBatch(session: Session, entries: readonly QueueEntry[]): Promise<void> {
+  const oldestFirst = [...entries].sort((one, other) => one.cursor - other.cursor);
+  const received = await session.receive(oldestFirst.map(({ bytes }) => bytes));
+  const welcomes = new Set(received.filter(({ type }) => type === "welcome").map(({ messageId }) => messageId));
+  for (const { bytes } of oldestFirst) {
+    if (welcomes.has(createHash("sha256").update(bytes).digest("hex"))) await joinBy(bytes, session);
+  }
+}
+// end
+
+// snippet: present
+/** The conversations that this client is in; `conversations()` also has those that have removed it. */
+async function present(session: Session): Promise<Id[]> {
+  const ids = await session.conversations();
+  const active = await Promise.all(ids.map((id) => session.conversation(id).active()));
+  return ids.filter((_, place) => active[place]);
 }
 // end
 
@@ -344,6 +371,64 @@ test("the list tells who has come and gone, and that one is out oneself", async 
   await reads(carol);
   expect(bob.list.lines()).toEqual(["carol has joined. dave has joined.", "carol has left."]);
   expect(carol.list.lines()).toEqual(["You were removed."]);
+});
+
+test("a batch in the wrong order, with a Welcome in it, is read as it was said", async () => {
+  const [alice, bob] = [await comes("alice"), await comes("bob")];
+  const team = await group(alice, "bob");
+  await reads(bob);
+  for (let epoch = 0; epoch < 8; epoch++) {
+    await says(alice, `${epoch}`);
+    await team.updateKeys();
+  }
+  const [credential] = await alice.session.credentials();
+  const members = [await invited("bob")];
+  const other = await alice.session.createConversation("other", { credential: credential!, members });
+  await say(other, "in the other", alice.list);
+  await sendWhatWaits("alice", alice.list, server);
+
+  await readBatch(bob.session, (await server.pull("bob")).reverse());
+  const texts = ["0", "1", "2", "3", "4", "5", "6", "7", "in the other"];
+  expect(bob.list.lines()).toEqual(texts.map((text) => `alice: ${text}`));
+  expect(await bob.session.conversation("team").epoch()).toBe(await team.epoch());
+});
+
+test("as it stands in the pitfalls: newest first, the oldest messages of a long list are lost", async () => {
+  const [alice, bob] = [await comes("alice"), await comes("bob")];
+  const team = await group(alice, "bob");
+  await reads(bob);
+  for (let epoch = 0; epoch < 8; epoch++) {
+    await says(alice, `${epoch}`);
+    await team.updateKeys();
+  }
+  const newestFirst = (await server.pull("bob")).reverse();
+  await bob.session.receive(newestFirst.map(({ bytes }) => bytes));
+  expect(bob.list.lines()).toContain("A message cannot be read (epoch-too-old).");
+});
+
+test("a conversation that has removed bob stays in his list, and says so, until he wipes it or is in it again", async () => {
+  const [alice, bob] = [await comes("alice"), await comes("bob")];
+  const team = await group(alice, "bob");
+  await reads(bob);
+  const late = await team.encrypt(new TextEncoder().encode("said before"));
+  await team.removeMembers(["bob"]);
+  await reads(bob);
+
+  expect([await bob.session.conversations(), await present(bob.session)]).toEqual([["team"], []]);
+  const removed = bob.session.conversation("team");
+  expect(await removed.state()).toMatchObject({ membership: "removed", epoch: 1n });
+  expect(await removed.epoch()).toBe(1n);
+  await expectCode(removed.members(), "CONVERSATION_INACTIVE");
+  await expectCode(removed.encrypt(new Uint8Array(1)), "CONVERSATION_INACTIVE");
+  expect(await bob.session.receive(late)).toMatchObject([{ type: "unreadable", why: "removed" }]);
+
+  await team.addMembers([await invited("bob")]);
+  await reads(bob);
+  expect(await present(bob.session)).toEqual(["team"]);
+  await team.removeMembers(["bob"]);
+  await reads(bob);
+  await removed.wipe();
+  expect(await bob.session.conversations()).toEqual([]);
 });
 
 test("a proposal is noted by deliver and committed later; where another was first nothing is sent", async () => {
