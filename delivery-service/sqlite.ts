@@ -16,12 +16,11 @@ export async function loadSqlite(): Promise<typeof BetterSqlite3> {
     new Sqlite(":memory:").close(); // The compiled part is loaded at this moment, not by the import.
     return Sqlite;
   } catch (cause) {
-    const problem =
-      version === undefined
+    const problem = isForbidden(cause)
+      ? `Node may not load it. ${ALLOW}`
+      : version === undefined
         ? `it is not installed. ${INSTALL}`
-        : isForbidden(cause)
-          ? `Node may not load its compiled part. ${ALLOW}`
-          : `the compiled part of version ${version} does not load; the cause says why. ${REBUILD}`;
+        : `the compiled part of version ${version} does not load; the cause says why. ${REBUILD}`;
     throw missing(problem, cause);
   }
 }
@@ -31,7 +30,9 @@ const INSTALL = "Run `npm install better-sqlite3@12`, or `pnpm add --allow-build
 const REBUILD =
   "Run `npm rebuild better-sqlite3` or `pnpm rebuild better-sqlite3`, so that it is made for this Node. If that " +
   "does not help, install better-sqlite3@12.";
-const ALLOW = "Start Node with --allow-addons where it runs with --permission, and without --no-addons.";
+const ALLOW =
+  "Where Node runs with --permission, start it with --allow-addons, and with --allow-fs-read for node_modules. " +
+  "Start it without --no-addons.";
 
 /**
  * From version 13 on the compiled part calls functions of Node-API 10: Node 22.14, 23.6 and later have them. With an older
@@ -60,7 +61,8 @@ function installedVersion(): string | undefined {
 
 /** By shape, because in a test runner's realm the cause may be no `instanceof Error`. */
 function isForbidden(cause: unknown): boolean {
-  return typeof cause === "object" && cause !== null && "code" in cause && cause.code === "ERR_DLOPEN_DISABLED";
+  if (typeof cause !== "object" || cause === null || !("code" in cause)) return false;
+  return cause.code === "ERR_DLOPEN_DISABLED" || cause.code === "ERR_ACCESS_DENIED";
 }
 
 function missing(problem: string, cause?: unknown): DeliveryError {

@@ -109,12 +109,12 @@ describe("the package", () => {
 
   describe("under Node's permission model", () => {
     const FLAG = Number.parseInt(process.versions.node) >= 24 ? "--permission" : "--experimental-permission";
-    const run = (readable: string[], ...more: string[]) => {
+    const run = (readable: string[], more: string[] = [], program = USE) => {
       consumer.unlink("zod");
       consumer.copy("zod");
       const home = realpathSync(consumer.folder);
       const may = readable.map((path) => `--allow-fs-read=${join(home, path)}`);
-      consumer.write("use.mjs", USE);
+      consumer.write("use.mjs", program);
       return consumer.run("--no-warnings", FLAG, ...may, ...more, join(home, "use.mjs"));
     };
 
@@ -125,11 +125,33 @@ describe("the package", () => {
     test("says that its files may not be read, and how to allow it", async () => {
       const most = ["use.mjs", "package.json", "node_modules/zod/*", "node_modules/conclave-mls/dist/*"];
       const manifest = "node_modules/conclave-mls/package.json";
-      expect(await run([...most, manifest], "--allow-addons")).toMatch(/^ADDON_NOT_LOADED .*--allow-fs-read/);
+      expect(await run([...most, manifest], ["--allow-addons"])).toMatch(/^ADDON_NOT_LOADED .*--allow-fs-read/);
     });
 
     test("works with what it needs", async () => {
-      expect(await run(["*"], "--allow-addons", "--allow-fs-write=*")).toBe("OK");
+      expect(await run(["*"], ["--allow-addons"])).toBe("OK");
+    });
+
+    test("says of better-sqlite3, too, that it may not be loaded", async () => {
+      const program = `
+        import { EmbeddedDeliveryService } from "conclave-mls/delivery-service";
+        try { await (await EmbeddedDeliveryService.inMemory()).close(); console.log("OK"); }
+        catch (error) { console.log(error.code, error.message); }`;
+      for (const name of ["better-sqlite3", "bindings", "file-uri-to-path"]) consumer.copy(name);
+      expect(await run(["*"], [], program)).toMatch(/^SQLITE_MISSING .*--allow-addons/);
+      const most = ["use.mjs", "package.json", "node_modules/zod/*", "node_modules/conclave-mls/*"];
+      expect(await run(most, ["--allow-addons"], program)).toMatch(/^SQLITE_MISSING .*--allow-fs-read/);
+    });
+
+    test("writes keystores where Node itself may write nothing: the model does not bind native code", async () => {
+      const file = JSON.stringify(join(realpathSync(consumer.folder), "alice.db"));
+      const program = `
+        import { writeFileSync } from "node:fs";
+        import { Database, DatabaseKey } from "conclave-mls";
+        try { writeFileSync(${file}, ""); } catch (error) { console.log(error.code); }
+        await (await Database.open(${file}, DatabaseKey.generate())).close();
+        console.log("OK");`;
+      expect(await run(["*"], ["--allow-addons"], program)).toBe("ERR_ACCESS_DENIED\nOK");
     });
   });
 });

@@ -35,9 +35,9 @@ export class Consumer implements Disposable {
     }
   }
 
-  /** Takes a linked package away again. */
+  /** Takes a linked or copied package away again. */
   unlink(name: string): void {
-    rmSync(join(this.folder, "node_modules", name));
+    rmSync(join(this.folder, "node_modules", name), { recursive: true });
   }
 
   /** Copies a package of the checkout, where a link would lead out of the project. */
