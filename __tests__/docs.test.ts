@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { errorCodes } from "conclave-mls";
 import { deliveryErrorCodes } from "../delivery-service/errors.js";
-import { checkout } from "./package/consumer.js";
+import { checkout, Consumer } from "./package/consumer.js";
 import { withoutCode } from "./support/pages.js";
 
 const read = (path: string): string => readFileSync(join(checkout, path), "utf8");
@@ -93,6 +93,22 @@ describe("the README", () => {
     for (const major of majors) expect(peerDependencies["better-sqlite3"]).toMatch(new RegExp(`\\^${major}\\.`));
   });
 });
+
+test("the programs in docs/server.md compile strictly", async () => {
+  using consumer = new Consumer();
+  consumer.copyPackage();
+  consumer.link("@types/node");
+  const programs = Array.from(read("docs/server.md").matchAll(/^```ts\n(.*?)^```/gms), ([, program]) => program!);
+  const files = programs.map((program, place) => {
+    consumer.write(`program${place}.mts`, program);
+    return `program${place}.mts`;
+  });
+  expect(files).toHaveLength(4);
+  const strict = { strict: true, noUncheckedIndexedAccess: true, exactOptionalPropertyTypes: true, noEmit: true };
+  const compilerOptions = { ...strict, skipLibCheck: false, target: "es2022", module: "nodenext", types: ["node"] };
+  consumer.write("tsconfig.json", JSON.stringify({ compilerOptions, files }));
+  await consumer.tool("typescript/bin/tsc", "--project", "tsconfig.json");
+}, 60_000);
 
 test("the API reference has a first page, and calls the entries as they are imported", () => {
   const { entryPoints, readme } = JSON.parse(read("typedoc.json")) as { entryPoints: string[]; readme: string };
