@@ -262,7 +262,8 @@ export const errorCodes = {
   },
   ADDON_NOT_LOADED: {
     meaning: "The native addon for this platform is missing, cannot be loaded or has another version than the package.",
-    whatToDo: "Install the package again on this platform; in Electron unpack `prebuilds/**` from the asar archive.",
+    whatToDo:
+      "Do what the message says. Mostly: install the package again on this platform; in Electron unpack `prebuilds/**` from the asar archive; keep the package external to bundles; with `--permission` pass `--allow-addons`.",
     retryable: false,
   },
   INTERNAL_ERROR: {
@@ -353,7 +354,10 @@ export function hasBrand(value: unknown, symbol: symbol): value is object {
 export class MlsError extends Error {
   /** The stable code: see {@link errorCodes}. */
   readonly code: MlsErrorCode;
-  /** Whether the same call, later and unchanged, can succeed. */
+  /**
+   * Whether the same call, later and unchanged, can succeed. After `COMMIT_OUTCOME_UNKNOWN` and `RETRY_EXHAUSTED` call
+   * `Session.settle` first: the commit is open.
+   */
   readonly retryable: boolean;
   /** Where it happened; JSON-safe, never keys, plaintext or payloads. */
   readonly context: MlsErrorContext;
