@@ -110,6 +110,17 @@ test("the programs in docs/server.md compile strictly", async () => {
   await consumer.tool("typescript/bin/tsc", "--project", "tsconfig.json");
 }, 60_000);
 
+test("docs/errors.md tells every field of the context, and the codes after which settle() is the next call", () => {
+  const page = read("docs/errors.md");
+  const types = read("dist/esm/lib/errors.d.ts");
+  const fields = Array.from(/interface MlsErrorContext \{(.*?)^\}/ms.exec(types)![1]!.matchAll(/readonly (\w+)\?:/g));
+  expect(fields.map(([, name]) => name).filter((name) => !page.includes(`\n| \`${name!}\` | `))).toEqual([]);
+  expect(fields.length).toBeGreaterThan(4);
+  const sections = page.split("\n## ").filter((section) => section.includes("*Retryable:* by `session.settle()`"));
+  const open = sections.map((section) => section.split("\n")[0]);
+  expect(open).toEqual(["COMMIT_OUTCOME_UNKNOWN", "RETRY_EXHAUSTED"]);
+});
+
 test("the API reference has a first page, and calls the entries as they are imported", () => {
   const { entryPoints, readme } = JSON.parse(read("typedoc.json")) as { entryPoints: string[]; readme: string };
   const entries = entryPoints.map((path) => / \* @module (\S+)$/m.exec(read(path))?.[1]);

@@ -72,7 +72,7 @@ class MessageList {
         this.proposals.set(received.conversationId, received.commitAfterMs);
         break;
       case "waiting": // Too early. It is kept on the disk, and its result comes by itself.
-      case "welcome": // An invitation. Whoever called `receive` has the bytes, and joins with them.
+      case "welcome": // An invitation. The code that called `receive` has the bytes, and joins with them.
       case "rejected": // Tampered, forged or against the rules. Worth counting; see below for what is worth showing.
         break;
     }
