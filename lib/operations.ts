@@ -138,11 +138,17 @@ export interface Operations {
   ): Promise<MlsConversation>;
   /** A handle, without asking the keystore. Throws `INVALID_ARGUMENT` for what is no id. */
   conversation(id: IdLike): MlsConversation;
-  /** The ids of all conversations, also of those that removed this client. */
+  /**
+   * The ids of all conversations, also of those that removed this client: `MlsConversation.active` tells
+   * them apart, and `wipe` takes one out of the list.
+   */
   conversations(): Promise<Id[]>;
   /**
    * Receives one message or a batch, finds the conversations by itself, and answers in display order. It rejects only for
    * failures of this machine or of `deliver`, and then nothing was consumed; when it returns, acknowledge to the server.
+   *
+   * A batch is given oldest first, in the order of the server's log. Results are not in the places of the
+   * messages, and may be more or fewer: `messageId`, the SHA-256 of a message, says which one a result is of.
    */
   receive(messages: Uint8Array | readonly Uint8Array[]): Promise<Received[]>;
   /**

@@ -19,7 +19,10 @@ export type Received =
   | ReceivedIgnored
   | ReceivedUnreadable;
 
-/** A Welcome: not joined yet, that is for `joinByWelcome` to do. */
+/**
+ * A Welcome: not joined yet, that is for `joinByWelcome` to do, with the bytes whose SHA-256 is the
+ * `messageId`.
+ */
 export interface ReceivedWelcome {
   /** Tells the kinds apart. */
   readonly type: "welcome";
