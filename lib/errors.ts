@@ -142,6 +142,15 @@ export const errorCodes = {
       "Discard the Welcome. If the others do not see this client, join from outside, or `wipe()` the conversation and ask to be invited again.",
     retryable: false,
   },
+  RATCHET_TREE_MISSING: {
+    meaning:
+      "The Welcome comes without the ratchet tree of its conversation, and none was given beside it, or one that is of " +
+      "another epoch or conversation, damaged, or too large. The message says which. Nothing was changed.",
+    whatToDo:
+      "Fetch the tree of `context.conversationId` at `context.epoch` and call `joinByWelcome(welcome, { ratchetTree })`. " +
+      "Where it cannot be had, ask to be invited again.",
+    retryable: false,
+  },
   GROUP_INFO_INVALID: {
     meaning: "The GroupInfo cannot be decoded or verified, or belongs to another conversation or cipher suite.",
     whatToDo: "Fetch the newest GroupInfo of the conversation and try with that one.",

@@ -32,7 +32,7 @@ export type {
 } from "./events.js";
 export type { Id, IdLike } from "./id.js";
 export { inspectMessage, type MessageInspection } from "./inspect-message.js";
-export type { Joined, JoinOptions, Operations } from "./operations.js";
+export type { Joined, JoinOptions, Operations, WelcomeOptions } from "./operations.js";
 export type {
   Received,
   ReceivedCommit,

@@ -24,7 +24,7 @@ export declare class NativeDatabase {
   /** Creates a conversation and stages the commit that founds it. */
   stageCreate(id: Uint8Array, credentialRef: string, invitees: Array<NativeInvitee>, externalJoin: boolean): Promise<NativeStagedCommit>
   /** Joins by a Welcome. */
-  joinByWelcome(welcome: Uint8Array, allowRollback: boolean): Promise<NativeJoined>
+  joinByWelcome(welcome: Uint8Array, ratchetTree: Uint8Array | undefined | null, allowRollback: boolean): Promise<NativeJoined>
   /** Encrypts an application message. */
   encrypt(id: Uint8Array, plaintext: Uint8Array, aad?: Uint8Array | undefined | null): Promise<Uint8Array>
   /** The present epoch. */

@@ -53,6 +53,15 @@ export interface JoinOptions {
   allowRollback?: boolean;
 }
 
+/** How a conversation is joined by a Welcome. */
+export interface WelcomeOptions extends JoinOptions {
+  /**
+   * The ratchet tree of the epoch that the Welcome leads to, where it is not in the Welcome: the bare vector of nodes of RFC 9420
+   * section 12.4.3.3, without a frame, 64 MiB at most. Not read where the Welcome has its tree.
+   */
+  ratchetTree?: Uint8Array;
+}
+
 /** What a session and a transaction can do. On a session each call is a transaction of its own; on a transaction they are stored together. */
 export interface Operations {
   /**
@@ -115,10 +124,13 @@ export interface Operations {
    * was removed or has wiped it, and for one that was used before with a last-resort key package: a server that replays old
    * Welcomes would lead into an epoch with members who were removed since. `allowRollback: true` is consent.
    *
+   * `RATCHET_TREE_MISSING` for a Welcome whose ratchet tree travels separately, without it or with another one: `error.context`
+   * says of which conversation and epoch it is needed. Everything is as it was: fetch it, and join with `ratchetTree`.
+   *
    * To look at a conversation before joining it, call this in a transaction and throw: all is as it was then, the key package
    * included, and the Welcome can be used again.
    */
-  joinByWelcome(welcome: Uint8Array, options?: JoinOptions): Promise<Joined>;
+  joinByWelcome(welcome: Uint8Array, options?: WelcomeOptions): Promise<Joined>;
   /**
    * Joins by an external commit (RFC 9420 section 12.4.3.2), from a GroupInfo that the transport fetches for each attempt. Also
    * heals: once it is accepted it replaces a conversation that is behind, removed or forked, and until then that one stays as
@@ -231,10 +243,11 @@ export class ScopedOperations implements Operations {
     return new Conversation(this.#scope, name);
   }
 
-  async joinByWelcome(welcome: Uint8Array, options: JoinOptions = {}): Promise<Joined> {
+  async joinByWelcome(welcome: Uint8Array, options: WelcomeOptions = {}): Promise<Joined> {
     const copy = copyBytes(welcome, "welcome");
-    const { allowRollback } = parse(welcomeOptions, options, "options");
-    const { joined, received } = await joinByWelcome(this.#scope, copy, allowRollback);
+    const { ratchetTree, allowRollback } = parse(welcomeOptions, options, "options");
+    const tree = ratchetTree === undefined ? undefined : copyBytes(ratchetTree, "options.ratchetTree");
+    const { joined, received } = await joinByWelcome(this.#scope, copy, tree, allowRollback);
     const conversation = new Conversation(this.#scope, nameOf(joined.conversationId, "conversationId"));
     const { members, inviter, lastResort } = joined;
     return { conversation, members: members.map(memberOf), inviter: memberOf(inviter), lastResort, received };

@@ -57,10 +57,11 @@ export async function decrypt(scope: Scope, conversation: Name, message: Bytes):
 export async function joinByWelcome(
   scope: Scope,
   welcome: Bytes,
+  ratchetTree: Bytes | undefined,
   allowRollback: boolean,
 ): Promise<{ joined: NativeJoined; received: Received[] }> {
   const { result, received } = await scope.receiving(
-    (native) => native.joinByWelcome(welcome, allowRollback),
+    (native) => native.joinByWelcome(welcome, ratchetTree, allowRollback),
     ({ conversationId, epoch, members, received: released, settled, stalled, again }) => {
       if (again) return;
       const change = { ...noChange(), added: members.map(memberOf) };

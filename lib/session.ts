@@ -8,7 +8,7 @@ import { DirectScope, refuseNested, SessionScope } from "./direct.js";
 import { MlsError } from "./errors.js";
 import type { SessionEvents } from "./events.js";
 import { type Id, type IdLike, nameOf } from "./id.js";
-import { type Joined, type JoinOptions, type Operations, ScopedOperations } from "./operations.js";
+import { type Joined, type JoinOptions, type Operations, ScopedOperations, type WelcomeOptions } from "./operations.js";
 import { parse, sessionOptions, settleOptions } from "./options.js";
 import type { Received } from "./received.js";
 import type { CredentialRef, KeyPackage, StoredKeyPackage, UnsettledCommit } from "./records.js";
@@ -206,7 +206,7 @@ export class Session implements Operations, AsyncDisposable {
   }
 
   /** {@inheritDoc Operations.joinByWelcome} */
-  joinByWelcome(welcome: Uint8Array, options?: JoinOptions): Promise<Joined> {
+  joinByWelcome(welcome: Uint8Array, options?: WelcomeOptions): Promise<Joined> {
     return this.#operations.joinByWelcome(welcome, options);
   }
 

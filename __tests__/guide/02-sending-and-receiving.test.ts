@@ -134,13 +134,14 @@ async function readWhatArrives(session: Session, server: DeliveryService, signal
   }
 }
 
-/** A Welcome for keys that are gone, to an epoch that is over, to where this client is already, or damaged. */
+/** A Welcome for keys that are gone, to an epoch that is over, to where this client is already, damaged, or without its tree. */
 const NEVER_BETTER = [
   "WELCOME_WITHOUT_KEY_PACKAGE",
   "WELCOME_OVERTAKEN",
   "WELCOME_INVALID",
   "CONVERSATION_EXISTS",
   "ROLLBACK_REFUSED",
+  "RATCHET_TREE_MISSING",
 ] as const;
 
 async function joinBy(welcome: Uint8Array, session: Session): Promise<void> {

@@ -37,6 +37,7 @@ import { makeKeyPackageRef, signKeyPackage } from "ts-mls/keyPackage.js";
 import { ratchetTreeFromExtension } from "ts-mls/groupInfo.js";
 import { encodeLeafNodeTBS, type LeafNodeTBS, signLeafNodeKeyPackage } from "ts-mls/leafNode.js";
 import { protectPublicMessage } from "ts-mls/messageProtectionPublic.js";
+import { encodeRatchetTree } from "ts-mls/ratchetTree.js";
 import { addressee, addition, decoded, encoded, hex, nameOf, withLeafKey } from "./foreign-messages.js";
 import type { Sent } from "./server.js";
 import { bytes, suite, text } from "./text.js";
@@ -82,6 +83,8 @@ export class Foreigner {
   readonly server: Mailroom;
   /** What its key packages say from now on that it can do. */
   capabilities: Capabilities;
+  /** Whether its Welcomes carry the ratchet tree. */
+  treeInWelcome = true;
   readonly #mls: CiphersuiteImpl;
   readonly #framing: Framing;
   readonly #invitations: { publicPackage: KeyPackage; privatePackage: PrivateKeyPackage }[] = [];
@@ -244,7 +247,7 @@ export class Foreigner {
     const pending = Object.values(this.#state.unappliedProposals).map(({ proposal }) => proposal);
     const { commit, newState, welcome } = await createCommit(
       { state: this.#state, cipherSuite: this.#mls },
-      { extraProposals, wireAsPublicMessage, ratchetTreeExtension: true },
+      { extraProposals, wireAsPublicMessage, ratchetTreeExtension: this.treeInWelcome },
     );
     const proposals = [...pending, ...extraProposals];
     return { commit: encoded(commit), framed: commit, welcome, proposals, newState };
@@ -387,6 +390,11 @@ export class Foreigner {
   /** The epoch it is in. */
   get epoch(): bigint {
     return this.#state.groupContext.epoch;
+  }
+
+  /** The ratchet tree of the epoch it is in, as it travels beside a Welcome (RFC 9420 section 12.4.3.3). */
+  get ratchetTree(): Uint8Array {
+    return Uint8Array.from(encodeRatchetTree(this.#state.ratchetTree));
   }
 
   /** Equal for all who agree on the epoch and everything before it. */

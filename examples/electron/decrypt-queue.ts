@@ -1,12 +1,13 @@
 import { MlsError, type Session } from "conclave-mls";
 import type { Arrival } from "./connection.js";
 
-/** A Welcome for keys that are gone, or to an epoch that is over, or damaged: it never gets better. */
+/** A Welcome for keys that are gone, or to an epoch that is over, or damaged, or without its tree: it never gets better. */
 const NEVER_BETTER = [
   "WELCOME_WITHOUT_KEY_PACKAGE",
   "WELCOME_OVERTAKEN",
   "WELCOME_INVALID",
   "ROLLBACK_REFUSED",
+  "RATCHET_TREE_MISSING",
 ] as const;
 
 /**

@@ -154,11 +154,15 @@ impl NativeDatabase {
         &self,
         env: &'env Env,
         welcome: Uint8Array,
+        ratchet_tree: Option<Uint8Array>,
         allow_rollback: bool,
     ) -> napi::Result<Object<'env>> {
         self.step(
             env,
-            move |session| session.join_by_welcome(&welcome.0, allow_rollback),
+            move |session| {
+                let ratchet_tree = ratchet_tree.as_ref().map(|tree| &tree.0[..]);
+                session.join_by_welcome_and_tree(&welcome.0, ratchet_tree, allow_rollback)
+            },
             NativeJoined::from,
         )
     }

@@ -1,6 +1,7 @@
 //! Core errors as JavaScript sees them: an `Error` with `code` and `details`, plain data for `fromNative()` in lib/errors.ts.
 
 use conclave_core::error::Error;
+use conclave_core::id::display_id;
 use napi::bindgen_prelude::{JsObjectValue, Object};
 use napi::{Env, JsValue};
 
@@ -10,6 +11,9 @@ pub(crate) fn rejection(env: &Env, error: &Error) -> napi::Error {
         let mut object = env.create_error(napi::Error::from_reason(error.to_string()))?;
         object.set_named_property("code", error.code().as_str())?;
         let mut details = Object::new(env)?;
+        if let Some(id) = error.conversation_id() {
+            details.set_named_property("conversationId", display_id(id))?;
+        }
         if let Some(epoch) = error.epoch() {
             details.set_named_property("epoch", epoch.to_string())?;
         }

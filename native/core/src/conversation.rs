@@ -20,6 +20,7 @@ mod past;
 mod pending;
 mod policy;
 mod process;
+mod ratchet_tree;
 pub mod receive;
 pub mod received;
 mod seen;

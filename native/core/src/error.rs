@@ -13,6 +13,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub struct Error {
     code: Code,
     message: String,
+    conversation_id: Option<Vec<u8>>,
     epoch: Option<u64>,
     index: Option<usize>,
     cause: Option<Arc<dyn std::error::Error + Send + Sync>>,
@@ -59,6 +60,7 @@ codes! {
     WelcomeInvalid = "WELCOME_INVALID",
     WelcomeWithoutKeyPackage = "WELCOME_WITHOUT_KEY_PACKAGE",
     WelcomeOvertaken = "WELCOME_OVERTAKEN",
+    RatchetTreeMissing = "RATCHET_TREE_MISSING",
     GroupInfoInvalid = "GROUP_INFO_INVALID",
     ExternalJoinRefused = "EXTERNAL_JOIN_REFUSED",
     CommitOutcomeUnknown = "COMMIT_OUTCOME_UNKNOWN",
@@ -78,6 +80,7 @@ impl Error {
         Error {
             code,
             message: message.into(),
+            conversation_id: None,
             epoch: None,
             index: None,
             cause: None,
@@ -104,6 +107,13 @@ impl Error {
         self
     }
 
+    /// Adds the conversation that the failure is about, unless it is known.
+    #[must_use]
+    pub fn in_conversation(mut self, id: &[u8]) -> Self {
+        self.conversation_id.get_or_insert_with(|| id.to_vec());
+        self
+    }
+
     /// Adds the epoch that the failure is about.
     #[must_use]
     pub fn at_epoch(mut self, epoch: u64) -> Self {
@@ -121,6 +131,11 @@ impl Error {
     /// The stable code.
     pub fn code(&self) -> Code {
         self.code
+    }
+
+    /// The conversation that the failure is about, where there is one.
+    pub fn conversation_id(&self) -> Option<&[u8]> {
+        self.conversation_id.as_deref()
     }
 
     /// The epoch that the failure is about, where there is one.

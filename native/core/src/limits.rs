@@ -8,6 +8,8 @@ pub const MAX_PLAINTEXT: usize = 16 * 1024 * 1024;
 pub const MAX_AAD: usize = 64 * 1024;
 /// The largest message, Welcome or GroupInfo from outside, in bytes.
 pub const MAX_MESSAGE: usize = 64 * 1024 * 1024;
+/// The most nodes of a ratchet tree that travels beside its Welcome: those of 32,768 leaves.
+pub const MAX_TREE_NODES: usize = 2 * 32_768 - 1;
 /// The largest key package from outside, in bytes.
 pub const MAX_KEY_PACKAGE: usize = 64 * 1024;
 /// The most members that one commit adds or removes, and the most key packages made at once.

@@ -11,6 +11,7 @@ use crate::conversation::create::exists;
 use crate::conversation::external_join::lose_join_before;
 use crate::conversation::known::{MessageId, message_id};
 use crate::conversation::newest::{newest_epoch, note_epoch, rollback};
+use crate::conversation::ratchet_tree::{Source, of_another_epoch, with_ratchet_tree};
 use crate::conversation::received::{Receipt, Received};
 use crate::conversation::stalled::StalledNow;
 use crate::conversation::{Conversation, ConversationRow, Invitation, State, join_config, load, scope_of};
@@ -55,24 +56,53 @@ impl Session {
     /// Fails with `ROLLBACK_REFUSED`, unless `allow_rollback`, for an epoch before the newest one that is known of the
     /// conversation, and for a Welcome that was used before with a last-resort key package.
     pub fn join_by_welcome(&mut self, bytes: &[u8], allow_rollback: bool) -> Result<Joined> {
+        self.join_by_welcome_and_tree(bytes, None, allow_rollback)
+    }
+
+    /// The same for a Welcome whose ratchet tree travels beside it. A tree in the Welcome counts more than this one.
+    ///
+    /// Fails with `RATCHET_TREE_MISSING`, in its conversation and at its epoch, where neither is the tree of that epoch; the
+    /// same Welcome can be used again then.
+    pub fn join_by_welcome_and_tree(
+        &mut self,
+        bytes: &[u8],
+        ratchet_tree: Option<&[u8]>,
+        allow_rollback: bool,
+    ) -> Result<Joined> {
         let welcome = read_welcome(bytes)?;
         let message_id = message_id(bytes);
         let savepoint = self.provider.rows().savepoint();
-        match self.join(welcome, message_id, allow_rollback, savepoint) {
+        let mut opened = None;
+        let joined = self.join(
+            welcome,
+            message_id,
+            ratchet_tree,
+            allow_rollback,
+            savepoint,
+            &mut opened,
+        );
+        match joined {
             Err(error) if [Code::WelcomeWithoutKeyPackage, Code::ConversationExists].contains(&error.code()) => {
                 self.provider.rows().rollback_to(savepoint);
                 self.joined_by(&message_id)?.ok_or(error)
             }
             joined => joined,
         }
+        .map_err(|error| match &opened {
+            Some(id) => error.in_conversation(id),
+            None => error,
+        })
     }
 
+    /// `opened` becomes the id of the conversation as soon as the Welcome tells it.
     fn join(
         &mut self,
         welcome: Welcome,
         message_id: MessageId,
+        ratchet_tree: Option<&[u8]>,
         allow_rollback: bool,
         savepoint: Savepoint,
+        opened: &mut Option<Vec<u8>>,
     ) -> Result<Joined> {
         let (reference, row) = self.key_package_of(&welcome)?;
         let builder = StagedWelcome::build_from_welcome(&self.provider, &join_config(), welcome).map_err(refused)?;
@@ -80,6 +110,7 @@ impl Session {
         let info = processed.unverified_group_info();
         let (conversation_id, epoch) = (info.group_id().as_slice().to_vec(), info.epoch().as_u64());
         check_id("conversation id of the Welcome", &conversation_id)?;
+        *opened = Some(conversation_id.clone());
         if epoch > MAX_EPOCH {
             return Err(invalid("Its epoch is larger than any that is accepted"));
         }
@@ -128,7 +159,13 @@ impl Session {
         self.refuse_rollback(&scope, epoch, allow_rollback)?;
         // Leaves keep the lifetime of the key package they came from until their first update. That one has run out since says
         // nothing against the member, so only key packages to be added are held to it.
-        let staged = builder.skip_lifetime_validation().build().map_err(refused)?;
+        let (builder, source) = with_ratchet_tree(builder, ratchet_tree).map_err(|error| error.at_epoch(epoch))?;
+        let staged = builder.skip_lifetime_validation().build();
+        let staged = staged.map_err(|cause| match (source, cause) {
+            (_, WelcomeError::StorageError(error)) => error,
+            (Source::Welcome, cause) => refused(cause),
+            (Source::Beside, cause) => of_another_epoch(cause).at_epoch(epoch),
+        })?;
         let sender = staged.welcome_sender().map_err(|cause| refused(cause.into()))?;
         let inviter = Member::of_leaf(staged.welcome_sender_index(), sender);
         let group = staged.into_group(&self.provider).map_err(refused)?;
