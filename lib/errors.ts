@@ -5,6 +5,7 @@
  */
 
 import type { Capabilities, CredentialType } from "./capabilities.js";
+import type { Id } from "./id.js";
 
 /** What a code means, what to do about it, and whether the same call can succeed later. */
 interface ErrorCodeEntry {
@@ -173,7 +174,7 @@ export const errorCodes = {
   },
   COMMIT_REJECTED: {
     meaning: "The transport answered `abort`: the commit was not accepted and never will be. It was cleared.",
-    whatToDo: "Read the reason in the message; the conversation is as it was before the call.",
+    whatToDo: "Read `context.reason`, which the server gave; the conversation is as it was before the call.",
     retryable: false,
   },
   COMMIT_OUTCOME_UNKNOWN: {
@@ -288,8 +289,8 @@ export type MlsErrorCode = keyof typeof errorCodes;
 
 /** Where an error happened; JSON-safe, never keys, plaintext or payloads. */
 export interface MlsErrorContext {
-  /** The conversation that the failed step was about. */
-  readonly conversationId?: string;
+  /** The conversation that the failed call was about, or in which a batch of messages or a Welcome failed. */
+  readonly conversationId?: Id;
   /** The epoch that the failed step was about, in decimal. */
   readonly epoch?: string;
   /** The number of the send that was the last one. */
@@ -304,6 +305,8 @@ export interface MlsErrorContext {
    * staged, and no event will tell of it.
    */
   readonly earlier?: true;
+  /** Of `COMMIT_REJECTED`: the `reason` of the transport's `abort`, as it was given. */
+  readonly reason?: string;
   /** Of `COMMIT_LOST`: what the commit was to do, without what others have done meanwhile. */
   readonly intent?: IntendedChange;
 }
@@ -356,7 +359,9 @@ export function hasBrand(value: unknown, symbol: symbol): value is object {
 
 /**
  * The only error that this package makes. `code` says what happened in a word that a program can act on, the message says it
- * to people together with what to do, and `cause` keeps what was underneath.
+ * to people together with what to do, and `cause` keeps what was underneath: what a callback or transport threw, or, of a
+ * failure in the addon, an `Error` with the words of the operating system, SQLite or OpenMLS, and so on by its own `cause`.
+ * Causes of the addon carry no keys, no ids and no payloads.
  *
  * One kind of failure is not wrapped: what the callback of `transaction` throws comes out by identity.
  */
@@ -424,8 +429,8 @@ export function isErrorCode(code: unknown): code is MlsErrorCode {
 }
 
 /**
- * Makes the error of a failed native call. The addon's errors carry `code`, a finished message and `details`; the native error is
- * kept as `cause`. An error that is an {@link MlsError} already stays as it is, and everything else is an `INTERNAL_ERROR`.
+ * Makes the error of a failed native call. The addon's errors carry `code`, a finished message and `details`, with the words of
+ * what was underneath. An error that is an {@link MlsError} already stays as it is, and everything else is an `INTERNAL_ERROR`.
  */
 export function fromNative(error: unknown): MlsError {
   if (MlsError.is(error)) return error;
@@ -442,13 +447,29 @@ export function fromNative(error: unknown): MlsError {
       },
     );
   }
-  return new MlsError(code, message, { cause: error, context: contextOf(details) });
+  const known = typeof details === "object" && details !== null ? (details as Record<string, unknown>) : {};
+  return new MlsError(code, message, {
+    cause: causeOf(known["causes"]),
+    context: contextOf(known),
+  });
+}
+
+/** The chain of causes, the nearest first; each has the words of one link, and the next one as its own cause. */
+function causeOf(words: unknown): Error | undefined {
+  if (!Array.isArray(words)) return undefined;
+  return words
+    .filter((link) => typeof link === "string")
+    .reduceRight<Error | undefined>((cause, link) => withoutStack(new Error(link, cause && { cause })), undefined);
+}
+
+/** It happened in the addon: where this object was made says nothing. */
+function withoutStack(error: Error): Error {
+  const stack = `${error.name}: ${error.message}`;
+  return Object.defineProperty(error, "stack", { value: stack, configurable: true, writable: true });
 }
 
 /** Only the known fields, and only of their types: whatever else an addon might add is not known to be safe to show. */
-function contextOf(details: unknown): MlsErrorContext {
-  if (typeof details !== "object" || details === null) return {};
-  const { conversationId, epoch, index } = details as Record<string, unknown>;
+function contextOf({ conversationId, epoch, index }: Record<string, unknown>): MlsErrorContext {
   return {
     ...(typeof conversationId === "string" && { conversationId }),
     ...(typeof epoch === "string" && { epoch }),

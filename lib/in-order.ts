@@ -13,10 +13,13 @@ export function inOrder<T extends object>(native: T): T {
   });
 }
 
-/** The same native object: `before` is told of each call, and what asynchronous methods answer goes through `through`. */
+/**
+ * The same native object: `before` is told of each call, and what asynchronous methods answer goes through `through`, with the
+ * name of the method and its arguments.
+ */
 export function withAnswers<T extends object>(
   native: T,
-  through: (answer: Promise<unknown>) => Promise<unknown>,
+  through: (answer: Promise<unknown>, method: string, args: readonly unknown[]) => Promise<unknown>,
   before: () => void = () => {},
 ): T {
   return new Proxy(native, {
@@ -26,7 +29,7 @@ export function withAnswers<T extends object>(
       return (...args: unknown[]) => {
         before();
         const answer: unknown = Reflect.apply(member, target, args);
-        return isPromise(answer) ? through(answer) : answer;
+        return isPromise(answer) ? through(answer, String(name), args) : answer;
       };
     },
   });

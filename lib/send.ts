@@ -1,4 +1,4 @@
-import { type IntendedChange, MlsError, type MlsErrorCode } from "./errors.js";
+import { MlsError, type MlsErrorCode, type MlsErrorContext } from "./errors.js";
 import type { Name } from "./id.js";
 import type { Flight, Lane, Outcome } from "./lane.js";
 import type { NativeDatabase, NativeMerged, NativeUnsettledCommit } from "./native-binding.js";
@@ -188,7 +188,8 @@ class Sending {
     await this.#step((native, id) => this.#flight.kind.clear(native, id, this.#flight.staged.commitId));
     if (this.#flight.outcome() === "merged") return "merged"; // Its own echo was first, and proves more than the answer.
     if (this.#flight.joined) return "lost";
-    return this.#error("COMMIT_REJECTED", `The delivery service refused the commit for good: ${printable(reason)}`);
+    const message = `The delivery service refused the commit for good: ${printable(reason)}`;
+    return this.#error("COMMIT_REJECTED", message, undefined, { reason });
   }
 
   async #retry(afterMs: number | undefined): Promise<End> {
@@ -241,7 +242,7 @@ class Sending {
     if (fresh) await this.#step((native, id) => kind.clear(native, id, staged.commitId));
     if (why === "unknown") return aborted();
     const message = "Other commits were faster in every attempt. Nothing is left open; make the call again.";
-    return this.#error("COMMIT_LOST", message, cause, intentOf(staged.change));
+    return this.#error("COMMIT_LOST", message, cause, { intent: intentOf(staged.change) });
   }
 
   /** Keeps the commit for `settle()` or what will be received, and tells the listeners; unless it is known at the last moment. */
@@ -280,17 +281,10 @@ class Sending {
     );
   }
 
-  #error(code: MlsErrorCode, message: string, cause?: unknown, intent?: IntendedChange): MlsError {
+  #error(code: MlsErrorCode, message: string, cause?: unknown, more?: MlsErrorContext): MlsError {
     const { conversationId, epoch } = this.#flight.staged;
-    return new MlsError(code, message, {
-      cause,
-      context: {
-        conversationId,
-        epoch: String(epoch),
-        attempt: this.#budget.used,
-        ...(intent !== undefined && { intent }),
-      },
-    });
+    const context = { conversationId, epoch: String(epoch), attempt: this.#budget.used, ...more };
+    return new MlsError(code, message, { cause, context });
   }
 }
 

@@ -3,6 +3,7 @@ import type { Keystore } from "./database.js";
 import { fromNative, MlsError } from "./errors.js";
 import { Events } from "./events.js";
 import { KeyPackageWatch } from "./key-packages-low.js";
+import { namingConversations } from "./in-conversation.js";
 import { inOrder } from "./in-order.js";
 import { Lanes } from "./lane.js";
 import type { NativeDatabase } from "./native-binding.js";
@@ -44,7 +45,7 @@ export class SessionState {
 
   constructor(keystore: Keystore, settings: SessionSettings, direct: (state: SessionState) => Scope) {
     this.#keystore = keystore;
-    this.native = inOrder(settings.clock.through?.(keystore.native) ?? keystore.native);
+    this.native = inOrder(namingConversations(settings.clock.through?.(keystore.native) ?? keystore.native));
     this.settings = settings;
     this.direct = direct(this);
   }

@@ -66,7 +66,7 @@ export type MlsTransportResponse =
   | {
       /** Never accepted, and never will be. */
       status: "abort";
-      /** Why, for people: it is in the message of `COMMIT_REJECTED`. */
+      /** Why: it is in the message of `COMMIT_REJECTED`, cut to a line, and as it is in its `context.reason`. */
       reason: string;
     };
 

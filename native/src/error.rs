@@ -20,6 +20,7 @@ pub(crate) fn rejection(env: &Env, error: &Error) -> napi::Error {
         if let Some(index) = error.index() {
             details.set_named_property("index", u32::try_from(index).unwrap_or(u32::MAX))?;
         }
+        details.set_named_property("causes", error.causes())?;
         object.set_named_property("details", details)?;
         Ok(napi::Error::from(object.to_unknown()))
     };

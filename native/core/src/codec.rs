@@ -3,6 +3,8 @@
 //! OpenMLS supports self-describing formats only, and its secrets serialise as lists of integers unless bytes are forced;
 //! this form is the smallest and fastest of those that work.
 
+use std::fmt;
+
 use rmp_serde::config::{BytesMode, SerializerConfig};
 use serde::{Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
@@ -34,10 +36,35 @@ pub(crate) fn serializer(bytes: &mut Secret) -> rmp_serde::Serializer<&mut Vec<u
 
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     rmp_serde::from_slice(bytes).map_err(|cause| {
-        Error::new(
-            Code::DatabaseCorrupt,
-            "The keystore holds a value that cannot be read. Restore the keystore from before the damage, or create a new client.",
-        )
-        .caused_by(cause)
+        let message = "The keystore holds a value that cannot be read. Restore the keystore from before the damage, or create a new \
+                       client.";
+        Error::new(Code::DatabaseCorrupt, message).caused_by(Unreadable::of(&cause))
     })
 }
+
+/// Why a value could not be read. Serde's own words name what it found, which may be part of a secret.
+#[derive(Debug)]
+struct Unreadable(&'static str);
+
+impl Unreadable {
+    fn of(cause: &rmp_serde::decode::Error) -> Self {
+        use rmp_serde::decode::Error;
+        Unreadable(match cause {
+            Error::InvalidMarkerRead(_) | Error::InvalidDataRead(_) => "The value ends too early.",
+            Error::TypeMismatch(_) => "A part of the value is of another type than it should be.",
+            Error::OutOfRange => "A number in the value is too large.",
+            Error::LengthMismatch(_) => "A list in the value has another length than it should have.",
+            Error::Utf8Error(_) => "A text in the value is no UTF-8.",
+            Error::DepthLimitExceeded => "The value is nested too deeply.",
+            Error::Uncategorized(_) | Error::Syntax(_) => "The value is of another form than it should be.",
+        })
+    }
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Unreadable {}

@@ -101,13 +101,17 @@ pub(crate) struct Conversation<'a> {
 }
 
 impl Session {
-    /// The only way to a group. What `work` changes is written by the provider as it happens; when it fails the group is
+    /// The only way to a group; a failure says in which conversation. What `work` changes is written by the provider as it happens; when it fails the group is
     /// dropped, and the step around it takes the writes back.
     pub(crate) fn in_conversation<R>(
         &mut self,
         id: &[u8],
         work: impl FnOnce(&mut Conversation<'_>) -> Result<R>,
     ) -> Result<R> {
+        self.with_group(id, work).map_err(|error| error.in_conversation(id))
+    }
+
+    fn with_group<R>(&mut self, id: &[u8], work: impl FnOnce(&mut Conversation<'_>) -> Result<R>) -> Result<R> {
         let (scope, row) = self.conversation_row(id)?;
         if row.state == State::Removed {
             return Err(inactive());

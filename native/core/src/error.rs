@@ -1,5 +1,7 @@
 //! The one error type of the core. Every variant has a stable code, which the TypeScript layer shows to callers.
 
+mod causes;
+
 use std::fmt;
 use std::sync::Arc;
 
