@@ -10,6 +10,8 @@ pub mod conversation;
 pub mod credential;
 pub mod engine;
 pub mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod groups;
 pub mod id;
 pub mod inspect;
@@ -21,3 +23,6 @@ mod provider;
 pub mod session;
 mod storage;
 mod time;
+
+/// Whether private parts are open to the fuzzer, as in no addon.
+pub const OPEN_TO_FUZZER: bool = cfg!(feature = "fuzzing");

@@ -3,6 +3,8 @@
 //! Writes only change the write-back map, so they cannot fail half-way; what is stored together is decided by the caller
 //! of the step. The rows of a group have the encoded group id as their scope.
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod message_secrets;
 mod place;
 mod split;
