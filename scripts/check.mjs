@@ -8,11 +8,14 @@ import { root } from "./ensure/files.mjs";
 
 const tool = (path, ...args) => [process.execPath, `node_modules/${path}`, ...args];
 const cargo = (command, ...args) => ["cargo", command, "--manifest-path", "native/Cargo.toml", ...args];
+const fuzz = (command, ...args) => ["cargo", command, "--manifest-path", "native/fuzz/Cargo.toml", ...args];
+const shared = ["--target-dir", "native/target"];
 const inCi = process.env.CI !== undefined;
 
 const steps = {
   "format (TypeScript)": tool("prettier/bin/prettier.cjs", "--check", "--log-level", "warn", "."),
   "format (Rust)": cargo("fmt", "--all", "--check"),
+  "format (fuzz)": fuzz("fmt", "--check"),
   "licence notices": [process.execPath, "scripts/notices.mjs", "--check"],
   "errors page": [process.execPath, "scripts/errors-doc.mjs", "--check"],
   "guide snippets": [process.execPath, "scripts/snippets.mjs", "--check"],
@@ -24,6 +27,9 @@ const steps = {
   "API reference": tool("typedoc/bin/typedoc", "--logLevel", "Warn"),
   "lint (Rust)": cargo("clippy", "--release", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"),
   "tests (Rust)": cargo("test", "--release", "--workspace", "--locked", "--no-fail-fast"),
+  // After the tests, which have built the crates that both need.
+  fuzz: [process.execPath, "scripts/fuzz.mjs", "--seconds", "120"],
+  "lint (fuzz)": fuzz("clippy", "--release", ...shared, "--all-targets", "--locked", "--", "-D", "warnings"),
   "tests (TypeScript)": tool("jest/bin/jest.js", "--silent"),
 };
 if (process.argv.includes("--without-jest")) delete steps["tests (TypeScript)"];
@@ -35,6 +41,8 @@ for (const [name, command] of Object.entries(steps)) {
   const seconds = ((performance.now() - start) / 1000).toFixed(1).padStart(6);
   if (name === "tests (Rust)") countRustTests(output);
   console.log(`${succeeded ? "ok    " : "FAILED"} ${seconds} s  ${name}`);
+  // The seed, and what was reached: a target that reaches nothing finds nothing.
+  if (succeeded && name === "fuzz") console.log(output.match(/^(seed|\w+:) .*/gm).join("\n"));
   if (succeeded) continue;
   console.log(output);
   if (name !== "tests (Rust)" || report.rustFailed === 0) report.failedSteps.push(name);
