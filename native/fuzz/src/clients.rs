@@ -105,7 +105,7 @@ impl Client {
 
     /// A step that is not stored.
     pub fn try_to_add(&mut self, key_package: &[u8]) -> Result<Option<StagedCommit>> {
-        let request = Request::Add(vec![invitee(key_package.to_vec())]);
+        let request = Request::add(vec![invitee(key_package.to_vec())]);
         metered(key_package.len(), || {
             self.session.step(|session| session.stage_commit(TEAM, request))
         })
