@@ -21,6 +21,7 @@ export const conversationCalls: ReadonlySet<string> = new Set([
   "mergeCommit",
   "mergeJoin",
   "oldestReadableEpoch",
+  "restageCommit",
   "stageCommit",
   "stageCreate",
   "stageExternalJoin",
