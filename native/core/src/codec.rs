@@ -9,7 +9,7 @@ use rmp_serde::config::{BytesMode, SerializerConfig};
 use serde::{Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
 
 /// Bytes of a value that may be secret; wiped when dropped.
 pub(crate) type Secret = Zeroizing<Vec<u8>>;
@@ -34,12 +34,15 @@ pub(crate) fn serializer(bytes: &mut Secret) -> rmp_serde::Serializer<&mut Vec<u
         .with_bytes(BytesMode::ForceAll)
 }
 
+/// The value that these bytes of no conversation are.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    rmp_serde::from_slice(bytes).map_err(|cause| {
-        let message = "The keystore holds a value that cannot be read. Restore the keystore from before the damage, or create a new \
-                       client.";
-        Error::new(Code::DatabaseCorrupt, message).caused_by(Unreadable::of(&cause))
-    })
+    decode_of(&[], bytes)
+}
+
+/// The value that these bytes of a conversation are; fails with `CONVERSATION_CORRUPT`. An empty
+/// scope is no conversation.
+pub(crate) fn decode_of<T: DeserializeOwned>(scope: &[u8], bytes: &[u8]) -> Result<T> {
+    rmp_serde::from_slice(bytes).map_err(|cause| Error::damaged(scope).caused_by(Unreadable::of(&cause)))
 }
 
 /// Why a value could not be read. Serde's own words name what it found, which may be part of a secret.

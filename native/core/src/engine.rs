@@ -6,7 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::{Code, Error, Result};
 use crate::keystore::Keystore;
@@ -14,8 +14,11 @@ use crate::session::Session;
 
 /// How many steps share an fsync at most.
 const BATCH: usize = 256;
-/// After this long without work what was deleted leaves the files.
-const IDLE: Duration = Duration::from_secs(1);
+/// How long after the first step that may have deleted something it leaves the files, at the
+/// latest, whatever comes after it. What could not be done then is tried again so much later.
+const DEADLINE: Duration = Duration::from_secs(1);
+/// How long to wait for a moment of the clock at most, since clocks are set and computers sleep.
+const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 
 /// The way to a keystore's thread. Dropping it ends the thread, which closes the keystore.
 pub struct Engine {
@@ -150,20 +153,16 @@ impl Engine {
 }
 
 fn run(session: Session, queue: &Receiver<Job>) {
-    let mut server = Server { session, poison: None };
-    let mut rested = false;
+    let mut server = Server {
+        session,
+        poison: None,
+        due: Some(Instant::now() + DEADLINE),
+    };
     loop {
-        // Having rested, nothing is left to do until somebody calls.
-        let next = if rested {
-            queue.recv().map_err(|_| RecvTimeoutError::Disconnected)
-        } else {
-            queue.recv_timeout(IDLE)
-        };
-        rested = false;
-        let (steps, barrier) = match next {
+        let (steps, barrier) = match queue.recv_timeout(server.wait()) {
             Ok(job) => batch(job, queue),
             Err(RecvTimeoutError::Timeout) => {
-                rested = !server.rest();
+                server.rest();
                 continue;
             }
             Err(RecvTimeoutError::Disconnected) => {
@@ -171,6 +170,7 @@ fn run(session: Session, queue: &Receiver<Job>) {
                 return;
             }
         };
+        server.owe();
         server.serve(steps);
         match barrier {
             Some(Job::Close(done)) => {
@@ -182,6 +182,9 @@ fn run(session: Session, queue: &Receiver<Job>) {
                 task.answer(ran);
             }
             Some(Job::Step(_)) | None => {}
+        }
+        if server.wait().is_zero() {
+            server.rest();
         }
     }
 }
@@ -207,6 +210,9 @@ fn batch(first: Job, queue: &Receiver<Job>) -> (Vec<Box<dyn Task>>, Option<Job>)
 struct Server {
     session: Session,
     poison: Option<Error>,
+    /// When to rest: it runs from the first step since the last rest, and later ones do not put it
+    /// off. `None`: nothing is owed.
+    due: Option<Instant>,
 }
 
 impl Server {
@@ -214,6 +220,7 @@ impl Server {
     fn serve(&mut self, steps: Vec<Box<dyn Task>>) {
         let mut waiting = Vec::new();
         for mut step in steps {
+            self.clean_in_time();
             match self.run(&mut *step) {
                 Ok(()) if self.session.in_transaction() => step.answer(Ok(())),
                 Ok(()) => waiting.push(step),
@@ -236,17 +243,45 @@ impl Server {
         }
     }
 
-    /// Does what waits for quiet. Answers whether there is more of it. What fails now is tried again after the next work.
-    fn rest(&mut self) -> bool {
+    /// How long it is until the next rest; zero: it is due.
+    fn wait(&self) -> Duration {
+        match self.due {
+            Some(due) => due.saturating_duration_since(Instant::now()),
+            // The memory of a session that panicked is asked nothing.
+            None if self.poison.is_some() => LONGEST_WAIT,
+            None => self.session.until_tidy().min(LONGEST_WAIT),
+        }
+    }
+
+    /// Something is about to be done that may have to be cleaned up.
+    fn owe(&mut self) {
+        self.due.get_or_insert_with(|| Instant::now() + DEADLINE);
+    }
+
+    /// Deletes what is to be deleted, also from the log, and remembers when there will be more to
+    /// do. After a panic the log is all that is touched: the file has only what was stored.
+    fn rest(&mut self) {
         let mut more = false;
+        let rested = guarded(|| {
+            more = match &self.poison {
+                None => self.session.idle().unwrap_or(true),
+                Some(_) => self.session.clean().is_err(),
+            };
+            Ok(())
+        });
         if self.poison.is_none() {
-            let rested = guarded(|| {
-                more = self.session.idle().unwrap_or(false);
-                Ok(())
-            });
             self.poison = rested.err();
         }
-        more
+        self.due = more.then(|| Instant::now() + DEADLINE);
+    }
+
+    /// Empties the log where its time is up in the middle of a batch. What fails is tried again by
+    /// the rest that is due.
+    fn clean_in_time(&self) {
+        let since = self.session.unclean_since();
+        if since.is_some_and(|since| since.elapsed() >= DEADLINE) {
+            let _ = guarded(|| self.session.clean());
+        }
     }
 
     /// Runs one task unless one before it panicked. What memory holds may then be half-done; the file is whole, since it only

@@ -54,6 +54,7 @@ codes! {
     ConversationExists = "CONVERSATION_EXISTS",
     ConversationInactive = "CONVERSATION_INACTIVE",
     ConversationStalled = "CONVERSATION_STALLED",
+    ConversationCorrupt = "CONVERSATION_CORRUPT",
     EpochExhausted = "EPOCH_EXHAUSTED",
     RollbackRefused = "ROLLBACK_REFUSED",
     WrongConversation = "WRONG_CONVERSATION",
@@ -100,6 +101,23 @@ impl Error {
     /// The caller gave something that cannot be used.
     pub fn invalid(message: impl Into<String>) -> Self {
         Error::new(Code::InvalidArgument, message)
+    }
+
+    /// A stored value, or the key of its row, is damaged; `scope` says which conversation it is of.
+    /// An empty one is none.
+    pub(crate) fn damaged(scope: &[u8]) -> Self {
+        if scope.is_empty() {
+            return Error::new(
+                Code::DatabaseCorrupt,
+                "The keystore holds a value that cannot be read, and that belongs to no single conversation. Create a new \
+                 client with a new keystore; a backup would use message keys twice.",
+            );
+        }
+        Error::new(
+            Code::ConversationCorrupt,
+            "What the keystore has of this conversation is damaged. Call wipe(), then join it anew: from outside, or by a new \
+             Welcome. Other conversations go on.",
+        )
     }
 
     /// Keeps what this failure came from.

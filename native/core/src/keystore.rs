@@ -18,6 +18,7 @@ mod rows;
 mod schema;
 mod seal;
 mod table;
+mod verdict;
 mod wal;
 
 use std::path::Path;
@@ -55,7 +56,7 @@ impl Keystore {
         let before = location.present();
         let connection = location
             .create()
-            .and_then(|()| connection::open(location.database(), key));
+            .and_then(|()| verdict::confirmed(location.database(), || connection::open(location.database(), key)));
         if connection.is_err() {
             location.remove_all_but(&before);
         }

@@ -1,6 +1,7 @@
 //! A client's session: its keystore, its live groups, and the rule that a step happens whole or not at all.
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -132,8 +133,7 @@ impl Session {
     /// Stores what the transaction did, together. When that fails nothing of it is stored and the transaction is over.
     pub fn commit(&mut self) -> Result<()> {
         let transaction = self.end()?;
-        transaction.reserved.release(&self.provider)?;
-        self.store()
+        self.store_after(|session| transaction.reserved.release(&session.provider))
     }
 
     /// Takes back what the transaction did, except what must not be: ratchet generations whose bytes were handed out.
@@ -143,8 +143,7 @@ impl Session {
         for scope in &transaction.touched {
             self.groups.forget(scope);
         }
-        transaction.reserved.burn(&self.provider)?;
-        self.store()
+        self.store_after(|session| transaction.reserved.burn(&session.provider))
     }
 
     fn end(&mut self) -> Result<Transaction> {
@@ -189,10 +188,19 @@ impl Session {
 
     /// Makes the steps so far durable, with one fsync for all of them. When that fails, none of them happened.
     pub fn store(&mut self) -> Result<()> {
-        self.provider.rows().flush().inspect_err(|_| {
+        self.store_after(|_| Ok(()))
+    }
+
+    /// The one place where what is pending ends: all of it is stored, after `last` has added to it,
+    /// or all of it is given up. Whatever fails here leaves nothing that a later step could store,
+    /// and no group that is ahead of the file.
+    fn store_after(&mut self, last: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        let stored = last(self).and_then(|()| self.provider.rows().flush());
+        if stored.is_err() {
             self.provider.rows().discard();
             self.groups.clear();
-        })
+        }
+        stored
     }
 
     /// Makes what was written since the savepoint durable at once, whatever becomes of the transaction around it.
@@ -200,18 +208,40 @@ impl Session {
         self.provider.rows().flush_since(savepoint)
     }
 
-    /// To be called after a second without work: deletes key packages that ended some days ago, and makes what was deleted leave
-    /// the files. Answers whether there is more to do, in another call.
+    /// To be called one second after the first step since it was called last, at the latest,
+    /// whatever else happens: deletes key packages that ended some days ago, and makes what was
+    /// deleted leave the files. Not between the steps of a batch that is not stored yet. Answers
+    /// whether there is more to do, in another call.
     pub fn idle(&mut self) -> Result<bool> {
         let tidied = self.tidy();
         self.provider.rows().idle()?;
         tidied
     }
 
-    /// Not within a transaction, with which it would be taken back.
+    /// Makes what was deleted leave the files; nothing else, so that it can be called at any time.
+    pub(crate) fn clean(&self) -> Result<()> {
+        self.provider.rows().idle()
+    }
+
+    /// Since when something that was deleted is in the files; `None`: nothing is.
+    pub(crate) fn unclean_since(&self) -> Option<Instant> {
+        self.provider.rows().unclean_since()
+    }
+
+    /// How long it is until key packages are to be deleted, by the clock of this session; no limit
+    /// where none are known.
+    pub(crate) fn until_tidy(&self) -> Duration {
+        let now_ms = self.provider.clock().now_ms();
+        Duration::from_millis(self.old_key_packages_ms.saturating_sub(now_ms))
+    }
+
+    /// Not within a transaction, with which it would be taken back: then it is left to do.
     fn tidy(&mut self) -> Result<bool> {
-        if self.in_transaction() || self.provider.clock().now_ms() < self.old_key_packages_ms {
+        if !self.until_tidy().is_zero() {
             return Ok(false);
+        }
+        if self.in_transaction() {
+            return Ok(true);
         }
         let left = self.step(|session| session.forget_old_key_packages())?;
         self.store()?;

@@ -187,3 +187,73 @@ fn what_comes_at_the_very_moment_of_the_end_is_answered_too() {
         assert_eq!(codes, vec![Code::DatabaseClosed; sent]);
     }
 }
+
+/// Whether the write-ahead log of this keystore is empty.
+fn is_clean(path: &std::path::Path) -> bool {
+    let log = std::fs::metadata(path.with_extension("db-wal"));
+    log.map_or(0, |log| log.len()) == 0
+}
+
+/// Does this work again and again until what was stored before has left the log. Nothing here waits
+/// for quiet.
+fn works_until_clean(path: &std::path::Path, mut work: impl FnMut()) {
+    let begun = std::time::Instant::now();
+    while !is_clean(path) {
+        work();
+        assert!(begun.elapsed().as_secs() < 60, "work has put it off");
+    }
+}
+
+#[test]
+fn what_was_replaced_leaves_the_log_whatever_else_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("alice.db");
+    let file = path.clone();
+    let open = move || Keystore::open(&file, &DatabaseKey::try_from([7; 32].as_slice())?);
+    let engine = started(open).expect("it can be created");
+    let stored = || {
+        done(&set(&engine, "secret", b"1"));
+        done(&set(&engine, "secret", b"2"));
+        assert!(!is_clean(&path));
+    };
+
+    stored();
+    works_until_clean(&path, || drop(value(&engine, "secret")));
+    stored();
+    works_until_clean(&path, || {
+        let failed = step(&engine, |_| -> Result<()> { Err(Error::invalid("of no use")) });
+        assert_eq!(code(&failed), Code::InvalidArgument);
+    });
+    stored();
+    done(&control(&engine, Session::begin));
+    works_until_clean(&path, || done(&set(&engine, "inside", b"3")));
+    done(&control(&engine, Session::rollback));
+    stored();
+    let panicked = step(&engine, |_| -> Result<()> { panic!("a test of what cannot happen") });
+    assert_eq!(code(&panicked), Code::InternalError);
+    works_until_clean(&path, || {
+        assert_eq!(code(&set(&engine, "after", b"4")), Code::InternalError);
+    });
+}
+
+#[test]
+fn old_key_packages_go_though_work_goes_on() {
+    let engine = in_memory();
+    done(&step(&engine, |session| session.bind(b"alice")));
+    let made = step(&engine, |session| {
+        session.set_time(Some(1_700_000_000_000));
+        let basic = conclave_core::credential::Credential::Basic(b"alice".to_vec());
+        let credential = session.add_credential(1, basic)?;
+        session.generate_key_packages(&credential.reference, 3, None, false)
+    });
+    assert_eq!(done(&made).len(), 3);
+    // A year later they have ended, and their grace is over.
+    done(&step(&engine, |session| {
+        session.set_time(Some(1_700_000_000_000 + 365 * 24 * 60 * 60 * 1000));
+        Ok(())
+    }));
+    let begun = std::time::Instant::now();
+    while !done(&step(&engine, |session| session.key_packages())).is_empty() {
+        assert!(begun.elapsed().as_secs() < 60, "work has put it off");
+    }
+}

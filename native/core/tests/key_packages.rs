@@ -275,7 +275,7 @@ fn old_private_keys_are_deleted_when_a_session_is_idle_a_part_at_a_time_and_not_
     assert!(!alice.session.idle().expect("nothing is old"));
     alice.session.set_time(Some(now() + 8 * DAY));
     alice.session.begin().expect("none is open");
-    assert!(!alice.session.idle().expect("it waits"));
+    assert!(alice.session.idle().expect("it waits"), "they are left to do");
     assert_eq!(refs(&mut alice).len(), 300);
     alice.session.rollback().expect("it ends");
     assert!(alice.session.idle().expect("some are deleted"), "there are more");

@@ -171,7 +171,7 @@ fn pages_of_another_keystore_with_the_same_key_do_not_fit_in() {
 }
 
 #[test]
-fn damage_while_it_is_open_is_corrupt_for_reads_and_writes() {
+fn damage_while_it_is_open_is_a_failed_read_and_corrupt_for_the_next_open() {
     let folder = Folder::new();
     let alice = folder.open();
     for n in 0..1000u32 {
@@ -185,10 +185,46 @@ fn damage_while_it_is_open_is_corrupt_for_reads_and_writes() {
     damaged.chunks_exact_mut(4096).skip(1).for_each(|page| page[1000] ^= 1);
     fs::write(folder.database(), &damaged).expect("written");
 
-    assert_eq!(code(alice.rows().list_all(Entity::Tree)), Some(Code::DatabaseCorrupt));
+    assert_eq!(code(alice.rows().list_all(Entity::Tree)), Some(Code::DatabaseIo));
     alice.rows().put(Entity::Data, b"", b"cursor", b"18".to_vec());
-    assert_eq!(code(alice.rows().flush()), Some(Code::DatabaseCorrupt));
+    assert_eq!(code(alice.rows().flush()), Some(Code::DatabaseIo));
     assert!(alice.rows().is_dirty(), "a failed flush leaves what is pending");
+    // Neither what SQLite still has in its cache is answered now, nor the log emptied.
+    assert_eq!(
+        code(alice.rows().get(Entity::Tree, b"team", &999u32.to_be_bytes())),
+        Some(Code::DatabaseIo)
+    );
+    assert_eq!(code(alice.close()), Some(Code::DatabaseIo));
+    assert_eq!(folder.refusal(&key()), Code::DatabaseCorrupt);
+}
+
+#[test]
+fn a_page_that_could_not_be_read_for_a_moment_is_no_damage() {
+    let folder = Folder::new();
+    let alice = folder.open();
+    for n in 0..1000u32 {
+        alice
+            .rows()
+            .put(Entity::Tree, b"team", &n.to_be_bytes(), vec![n as u8; 8000]); // more than SQLite's cache keeps
+    }
+    alice.rows().flush().expect("a flush");
+    alice.rows().idle().expect("into the database");
+    let whole = fs::read(folder.database()).expect("its bytes");
+    let mut damaged = whole.clone();
+    damaged.chunks_exact_mut(4096).skip(1).for_each(|page| page[1000] ^= 1);
+    fs::write(folder.database(), &damaged).expect("written");
+    let error = alice.rows().list_all(Entity::Tree).expect_err("it cannot be read");
+    assert_eq!(error.code(), Code::DatabaseIo);
+    assert!(error.to_string().contains("Close the database and open it again"));
+    fs::write(folder.database(), &whole).expect("written");
+
+    // The file is whole again, and SQLCipher's state is still that of before.
+    alice.rows().put(Entity::Data, b"", b"cursor", b"18".to_vec());
+    assert_eq!(code(alice.rows().flush()), Some(Code::DatabaseIo));
+    drop(alice);
+    let again = folder.open();
+    assert_eq!(again.rows().list_all(Entity::Tree).expect("readable").len(), 1000);
+    assert_eq!(again.rows().get(Entity::Data, b"", b"cursor").expect("readable"), None);
 }
 
 #[test]

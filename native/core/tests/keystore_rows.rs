@@ -57,6 +57,29 @@ fn a_savepoint_takes_back_what_came_after_it_and_no_more() {
 }
 
 #[test]
+fn the_last_key_is_known_whatever_is_pending() {
+    let keystore = Keystore::in_memory().expect("opens");
+    let rows = keystore.rows();
+    let last = || rows.last_key(Entity::Data, TEAM).expect("readable");
+    assert_eq!(last(), None);
+    set(rows, "b", "1");
+    assert_eq!(last().as_deref(), Some(&b"b"[..]));
+    set(rows, "a", "1");
+    rows.put(Entity::Data, b"family", b"z", Vec::new());
+    rows.put(Entity::Tree, TEAM, b"z", Vec::new());
+    rows.flush().expect("a flush");
+    assert_eq!(last().as_deref(), Some(&b"b"[..]));
+    set(rows, "c", "1");
+    assert_eq!(last().as_deref(), Some(&b"c"[..]));
+    rows.delete(Entity::Data, TEAM, b"c");
+    assert_eq!(last().as_deref(), Some(&b"b"[..]));
+    rows.delete(Entity::Data, TEAM, b"b");
+    assert_eq!(last().as_deref(), Some(&b"a"[..]));
+    assert!(rows.has(Entity::Data, TEAM, b"a").expect("readable"));
+    assert!(!rows.has(Entity::Data, TEAM, b"b").expect("readable"));
+}
+
+#[test]
 fn going_back_behind_a_flush_goes_back_to_the_flush() {
     let keystore = Keystore::in_memory().expect("opens");
     let rows = keystore.rows();

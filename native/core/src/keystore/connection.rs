@@ -150,7 +150,7 @@ fn configure(connection: &Connection) -> Result<()> {
 }
 
 fn opening(error: rusqlite::Error) -> Error {
-    failure::sqlite("open the keystore", error)
+    failure::opening("open the keystore", error)
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! What SQLite and the file system answered, as the four things a caller can act on.
+//! What SQLite and the file system answered, as the four things a caller can act on. Damage is a
+//! verdict of an open alone.
 
 use std::io;
 
@@ -6,17 +7,45 @@ use rusqlite::ErrorCode;
 
 use crate::error::{Code, Error};
 
-/// A failure of SQLite while doing `what` ("read the keystore").
-pub(super) fn sqlite(what: &str, error: rusqlite::Error) -> Error {
-    if let rusqlite::Error::FromSqlConversionFailure(..) = error {
+/// A failure of SQLite while opening the keystore, as `what` ("open the keystore"). Here a damaged
+/// page is damage: [`confirmed`](super::verdict::confirmed) has it read once more before anybody is
+/// told.
+pub(super) fn opening(what: &str, error: rusqlite::Error) -> Error {
+    if is_of_a_page(&error) {
         return corrupt(what).caused_by(error);
     }
+    other(what, error)
+}
+
+/// A failure of SQLite while the keystore is open and does `what` ("read the keystore"). A page
+/// that could not be read whole is a failed read: whether the file is damaged is for the next open
+/// to say.
+pub(super) fn running(what: &str, error: rusqlite::Error) -> Error {
+    if is_of_a_page(&error) {
+        let message = format!(
+            "Cannot {what}: a page of its file could not be read whole. Close the database and open it again: that tells \
+             whether the file is damaged, or whether only this read has failed."
+        );
+        return Error::new(Code::DatabaseIo, message).caused_by(error);
+    }
+    other(what, error)
+}
+
+/// Whether a page of the file was not what it should be: not read, not authentic, or in
+/// contradiction to others.
+///
+/// SQLite calls a read that failed on the device "corrupt", and SQLCipher calls every page that
+/// fails its check "not a database". After that SQLCipher lets nothing be written, which SQLite
+/// calls read-only; whether the file itself is was settled when it was opened.
+pub(super) fn is_of_a_page(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ReadOnly)
+    )
+}
+
+fn other(what: &str, error: rusqlite::Error) -> Error {
     let (code, reason) = match error.sqlite_error_code() {
-        // "Not a database" is said of any page that fails its check. After that SQLCipher lets nothing be written, which
-        // SQLite calls read-only; whether the file itself is was settled when it was opened.
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ReadOnly) => {
-            return corrupt(what).caused_by(error);
-        }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
             Code::DatabaseInUse,
             "another program is using its file. Nothing but one session may open it",
@@ -28,13 +57,13 @@ pub(super) fn sqlite(what: &str, error: rusqlite::Error) -> Error {
         ),
         _ => (
             Code::DatabaseIo,
-            "its storage failed; the cause says how. Check the disk and open it again",
+            "its storage failed; the cause says how. Check the disk, close the database and open it again",
         ),
     };
     Error::new(code, format!("Cannot {what}: {reason}.")).caused_by(error)
 }
 
-/// Pages that fail their check, or contradict each other.
+/// Pages that fail their check, or contradict each other, when the keystore is opened.
 pub(super) fn corrupt(what: &str) -> Error {
     let reason = "its file is damaged. Start with a new one; a backup would use message keys twice";
     Error::new(Code::DatabaseCorrupt, format!("Cannot {what}: {reason}."))

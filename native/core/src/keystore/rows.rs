@@ -2,16 +2,18 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use serde::{Deserialize, Serialize};
 
 use super::image::Image;
 use super::pending::{Change, Pending, RowId, Savepoint};
-use super::table::{self, Value};
+use super::seal::Unsealable;
+use super::table::{self, Opened, Value};
 use super::wal::Wal;
 use super::{Entity, failure};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 
 /// A row that was written and taken back before anybody saw it; without a value it was deleted.
 #[derive(Serialize, Deserialize)]
@@ -26,11 +28,19 @@ pub type ScopedRow = (Vec<u8>, Vec<u8>, Value);
 /// A write-back map over SQLite. Owned by one thread.
 ///
 /// Writes change memory only; nothing reaches the file before [`flush`](Rows::flush) or
-/// [`flush_since`](Rows::flush_since). Reads fail with `DATABASE_IO` or `DATABASE_CORRUPT`.
+/// [`flush_since`](Rows::flush_since). Reads fail with `DATABASE_IO`; with `CONVERSATION_CORRUPT`
+/// for a damaged value of a conversation and `DATABASE_CORRUPT` for one of none, where the page
+/// came whole from the file and the value in it is none.
+///
+/// After a page that could not be read whole, SQLite's cache and SQLCipher's state are not to be
+/// trusted. Then every read and every write fails with `DATABASE_IO` until the keystore is opened
+/// again.
 pub struct Rows {
     connection: Connection,
     wal: Wal,
     pending: RefCell<Pending>,
+    /// What every access fails with from now on.
+    failed: RefCell<Option<Error>>,
 }
 
 impl Rows {
@@ -39,7 +49,28 @@ impl Rows {
             wal: Wal::of(&connection),
             connection,
             pending: RefCell::default(),
+            failed: RefCell::default(),
         }
+    }
+
+    /// The only way to SQLite: does `work`, which is to do `what` ("read the keystore"), unless a
+    /// page could not be read before.
+    fn access<T>(&self, what: &str, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        if let Some(error) = &*self.failed.borrow() {
+            return Err(error.clone());
+        }
+        work(&self.connection).map_err(|error| {
+            let is_over = failure::is_of_a_page(&error);
+            let error = failure::running(what, error);
+            if is_over {
+                self.failed.replace(Some(error.clone()));
+            }
+            error
+        })
+    }
+
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        self.access("read the keystore", work)
     }
 
     /// The value of a row, if there is one. An empty `scope` is no conversation's.
@@ -47,7 +78,10 @@ impl Rows {
         let id = row_id(entity, scope, key);
         match self.pending.borrow().of(&id) {
             Some(change) => Ok(change.clone()),
-            None => table::value(&self.connection, &id).map_err(reading),
+            None => match self.read(|connection| table::value(connection, &id))? {
+                Some(value) => Ok(Some(opened(scope, value)?)),
+                None => Ok(None),
+            },
         }
     }
 
@@ -65,19 +99,26 @@ impl Rows {
 
     /// The rows of one kind in one conversation, as (key, value), ordered by key.
     pub fn list(&self, entity: Entity, scope: &[u8]) -> Result<Vec<(Vec<u8>, Value)>> {
-        let stored = table::list(&self.connection, entity, scope).map_err(reading)?;
+        let stored = self.read(|connection| table::list(connection, entity, scope))?;
         let pending = self.pending.borrow();
         let changes = pending.from(entity, scope).take_while(|(id, _)| id.scope == scope);
-        Ok(merge(stored, changes).map(|(id, value)| (id.key, value)).collect())
+        merge(stored, changes)
+            .map(|(id, value)| Ok((id.key, opened(scope, value)?)))
+            .collect()
     }
 
-    /// The rows of one kind in every conversation, as (scope, key, value), ordered by scope and key.
+    /// The rows of one kind in every conversation, as (scope, key, value), ordered by scope and
+    /// key. Fails for one damaged value: who is to go on with the others takes
+    /// [`keys_of_all`](Rows::keys_of_all) and reads them one by one.
     pub fn list_all(&self, entity: Entity) -> Result<Vec<ScopedRow>> {
-        let stored = table::list_all(&self.connection, entity).map_err(reading)?;
+        let stored = self.read(|connection| table::list_all(connection, entity))?;
         let pending = self.pending.borrow();
-        Ok(merge(stored, pending.from(entity, &[]))
-            .map(|(id, value)| (id.scope, id.key, value))
-            .collect())
+        merge(stored, pending.from(entity, &[]))
+            .map(|(id, value)| {
+                let value = opened(&id.scope, value)?;
+                Ok((id.scope, id.key, value))
+            })
+            .collect()
     }
 
     /// As [`list`](Rows::list), for a caller that will [replace](Rows::replace) the rows: what they are is remembered.
@@ -137,10 +178,32 @@ impl Rows {
         Ok(self.ids(entity, scope)?.into_iter().map(|id| id.key).collect())
     }
 
+    /// Whether there is this row. Its value is not read.
+    pub fn has(&self, entity: Entity, scope: &[u8], key: &[u8]) -> Result<bool> {
+        let id = row_id(entity, scope, key);
+        match self.pending.borrow().of(&id) {
+            Some(change) => Ok(change.is_some()),
+            None => self.read(|connection| table::has(connection, &id)),
+        }
+    }
+
+    /// The last key of one kind in one conversation; costs the same however many there are, where
+    /// none of the last ones was deleted and is not stored yet.
+    pub fn last_key(&self, entity: Entity, scope: &[u8]) -> Result<Option<Vec<u8>>> {
+        let stored = self.read(|connection| table::last_key(connection, entity, scope))?;
+        let pending = self.pending.borrow();
+        let changes = || pending.from(entity, scope).take_while(|(id, _)| id.scope == scope);
+        if changes().any(|(id, change)| change.is_none() && Some(&id.key) == stored.as_ref()) {
+            return Ok(self.keys(entity, scope)?.pop());
+        }
+        let written = changes().filter(|(_, change)| change.is_some());
+        Ok(written.map(|(id, _)| id.key.clone()).chain(stored).max())
+    }
+
     /// The keys of one kind in every conversation, as (scope, key), ordered by both.
     pub fn keys_of_all(&self, entity: Entity) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        let mut ids: BTreeSet<RowId> = table::all_ids(&self.connection, entity)
-            .map_err(reading)?
+        let mut ids: BTreeSet<RowId> = self
+            .read(|connection| table::all_ids(connection, entity))?
             .into_iter()
             .collect();
         apply(&mut ids, self.pending.borrow().from(entity, &[]));
@@ -148,8 +211,8 @@ impl Rows {
     }
 
     fn ids(&self, entity: Entity, scope: &[u8]) -> Result<BTreeSet<RowId>> {
-        let mut ids: BTreeSet<RowId> = table::ids(&self.connection, entity, scope)
-            .map_err(reading)?
+        let mut ids: BTreeSet<RowId> = self
+            .read(|connection| table::ids(connection, entity, scope))?
             .into_iter()
             .collect();
         let pending = self.pending.borrow();
@@ -234,24 +297,38 @@ impl Rows {
         !self.pending.borrow().is_empty()
     }
 
-    /// Empties the write-ahead log if it holds anything, so that what was deleted or replaced is gone from the files. To be
-    /// called after a second without work. `DATABASE_IO` or `DATABASE_IN_USE` when it cannot be done now.
+    /// Empties the write-ahead log if it holds anything, so that what was deleted or replaced is
+    /// gone from the files. To be called one second after [`unclean_since`](Rows::unclean_since) at
+    /// the latest. `DATABASE_IO` or `DATABASE_IN_USE` when it cannot be done now.
     pub fn idle(&self) -> Result<()> {
-        self.wal.empty(&self.connection)
+        let emptied = self.access("clean the keystore's log", |connection| self.wal.empty(connection))?;
+        if emptied {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::DatabaseInUse,
+            "Cannot clean the keystore's log: another program is reading its file. Nothing but one session may open it.",
+        ))
+    }
+
+    /// Since when something is in the log that was deleted or replaced, or may be; `None`: nothing
+    /// is.
+    pub fn unclean_since(&self) -> Option<Instant> {
+        self.wal.since()
     }
 
     pub(super) fn close(self) -> Result<()> {
-        let emptied = self.wal.empty(&self.connection);
+        let emptied = self.idle();
         let closed = self
             .connection
             .close()
-            .map_err(|(_, error)| failure::sqlite("close the keystore", error));
+            .map_err(|(_, error)| failure::running("close the keystore", error));
         emptied.and(closed)
     }
 
     fn store<'a>(&self, changes: impl Iterator<Item = (&'a RowId, &'a Change)>) -> Result<()> {
-        let store = || {
-            let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
+        self.access("store what has changed in the keystore", |connection| {
+            let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
             for (id, change) in changes {
                 match change {
                     Some(value) => table::put(&transaction, id, value)?,
@@ -259,11 +336,15 @@ impl Rows {
                 }
             }
             transaction.commit()
-        };
-        store().map_err(|error| failure::sqlite("store what has changed in the keystore", error))?;
+        })?;
         self.wal.committed(&self.connection);
         Ok(())
     }
+}
+
+/// The value as it is to be used, or what is said where it does not open.
+fn opened(scope: &[u8], value: Opened) -> Result<Value> {
+    value.map_err(|cause: Unsealable| Error::damaged(scope).caused_by(cause))
 }
 
 fn row_id(entity: Entity, scope: &[u8], key: &[u8]) -> RowId {
@@ -276,13 +357,13 @@ fn row_id(entity: Entity, scope: &[u8], key: &[u8]) -> RowId {
 
 /// What the rows are once the changes are applied, in order.
 fn merge<'a>(
-    stored: Vec<(RowId, Value)>,
+    stored: Vec<(RowId, Opened)>,
     changes: impl Iterator<Item = (&'a RowId, &'a Change)>,
-) -> impl Iterator<Item = (RowId, Value)> {
-    let mut rows: BTreeMap<RowId, Value> = stored.into_iter().collect();
+) -> impl Iterator<Item = (RowId, Opened)> {
+    let mut rows: BTreeMap<RowId, Opened> = stored.into_iter().collect();
     for (id, change) in changes {
         match change {
-            Some(value) => rows.insert(id.clone(), value.clone()),
+            Some(value) => rows.insert(id.clone(), Ok(value.clone())),
             None => rows.remove(id),
         };
     }
@@ -297,8 +378,4 @@ fn apply<'a>(ids: &mut BTreeSet<RowId>, changes: impl Iterator<Item = (&'a RowId
             None => ids.remove(id),
         };
     }
-}
-
-fn reading(error: rusqlite::Error) -> Error {
-    failure::sqlite("read the keystore", error)
 }

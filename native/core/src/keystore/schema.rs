@@ -20,7 +20,7 @@ pub(super) fn check(connection: &Connection) -> Result<()> {
             [],
             |row| Ok((row.get::<_, i32>(0)? == APPLICATION_ID, row.get::<_, bool>(1)?)),
         )
-        .map_err(|error| failure::sqlite("open the keystore", error))?;
+        .map_err(|error| failure::opening("open the keystore", error))?;
     if !ours && !empty {
         return Err(Error::invalid(
             "This file is another program's database. Give a path of its own for the keystore.",
@@ -42,7 +42,7 @@ pub(super) fn migrate(connection: &Connection) -> Result<()> {
     if found == MIGRATIONS.len() {
         return Ok(());
     }
-    apply(connection, found).map_err(|error| failure::sqlite("bring the keystore up to date", error))
+    apply(connection, found).map_err(|error| failure::opening("bring the keystore up to date", error))
 }
 
 fn apply(connection: &Connection, found: usize) -> rusqlite::Result<()> {
@@ -60,5 +60,5 @@ fn version(connection: &Connection) -> Result<usize> {
         .query_one("PRAGMA user_version", [], |row| row.get::<_, i64>(0))
         // A negative version is no version of ours: too new is what it must lead to.
         .map(|version| usize::try_from(version).unwrap_or(usize::MAX))
-        .map_err(|error| failure::sqlite("open the keystore", error))
+        .map_err(|error| failure::opening("open the keystore", error))
 }

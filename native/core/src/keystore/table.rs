@@ -1,25 +1,33 @@
 //! The statements on rows and their seals. Each is prepared once per connection; a cached statement keeps no bound values.
 
-use rusqlite::types::Type;
 use rusqlite::{Connection, Error, OptionalExtension, Params, Result, Row, params};
 use zeroize::Zeroizing;
 
+use super::Entity;
 use super::pending::RowId;
-use super::{Entity, seal};
+use super::seal::{self, Unsealable};
 
 /// The bytes of a row; wiped when dropped.
 pub type Value = Zeroizing<Vec<u8>>;
 
-pub(super) fn value(connection: &Connection, id: &RowId) -> Result<Option<Value>> {
+/// A value as it was found, if it opens.
+pub(super) type Opened = std::result::Result<Value, Unsealable>;
+
+pub(super) fn value(connection: &Connection, id: &RowId) -> Result<Option<Opened>> {
     let sql = "SELECT rows.value, seals.key FROM rows JOIN seals USING (id) WHERE entity = ?1 AND scope = ?2 AND rows.key = ?3";
     connection
         .prepare_cached(sql)?
-        .query_one(params![id.entity as u8, id.scope, id.key], unsealed)
+        .query_one(params![id.entity as u8, id.scope, id.key], |row| unsealed(id, row))
         .optional()
 }
 
+/// Whether there is this row; read from the index alone.
+pub(super) fn has(connection: &Connection, id: &RowId) -> Result<bool> {
+    number(connection, id).map(|number| number.is_some())
+}
+
 pub(super) fn put(connection: &Connection, id: &RowId, value: &Value) -> Result<()> {
-    let (seal, sealed) = seal::seal(value).map_err(|error| Error::ToSqlConversionFailure(Box::new(error)))?;
+    let (seal, sealed) = seal::seal(id, value).map_err(|error| Error::ToSqlConversionFailure(Box::new(error)))?;
     let place = match number(connection, id)? {
         Some(number) => Some(number),
         None => spare(connection)?,
@@ -56,18 +64,22 @@ pub(super) fn delete(connection: &Connection, id: &RowId) -> Result<()> {
 }
 
 /// The rows of one kind and conversation.
-pub(super) fn list(connection: &Connection, entity: Entity, scope: &[u8]) -> Result<Vec<(RowId, Value)>> {
+pub(super) fn list(connection: &Connection, entity: Entity, scope: &[u8]) -> Result<Vec<(RowId, Opened)>> {
     let sql = "SELECT rows.value, seals.key, scope, rows.key FROM rows JOIN seals USING (id) WHERE entity = ?1 AND scope = ?2";
     collect(connection, sql, params![entity as u8, scope], |row| {
-        Ok((row_id(entity, row, 2)?, unsealed(row)?))
+        let id = row_id(entity, row, 2)?;
+        let value = unsealed(&id, row)?;
+        Ok((id, value))
     })
 }
 
 /// The rows of one kind in every conversation.
-pub(super) fn list_all(connection: &Connection, entity: Entity) -> Result<Vec<(RowId, Value)>> {
+pub(super) fn list_all(connection: &Connection, entity: Entity) -> Result<Vec<(RowId, Opened)>> {
     let sql = "SELECT rows.value, seals.key, scope, rows.key FROM rows JOIN seals USING (id) WHERE entity = ?1";
     collect(connection, sql, params![entity as u8], |row| {
-        Ok((row_id(entity, row, 2)?, unsealed(row)?))
+        let id = row_id(entity, row, 2)?;
+        let value = unsealed(&id, row)?;
+        Ok((id, value))
     })
 }
 
@@ -76,6 +88,14 @@ pub(super) fn ids(connection: &Connection, entity: Entity, scope: &[u8]) -> Resu
     collect(connection, IDS, params![entity as u8, scope], |row| {
         row_id(entity, row, 0)
     })
+}
+
+/// The last key of one kind and conversation; read from the index alone.
+pub(super) fn last_key(connection: &Connection, entity: Entity, scope: &[u8]) -> Result<Option<Vec<u8>>> {
+    connection
+        .prepare_cached(LAST_KEY)?
+        .query_one(params![entity as u8, scope], |row| row.get(0))
+        .optional()
 }
 
 /// Which rows of one kind there are, in every conversation; read from the index alone.
@@ -115,13 +135,14 @@ fn row_id(entity: Entity, row: &Row<'_>, column: usize) -> Result<RowId> {
     })
 }
 
-fn unsealed(row: &Row<'_>) -> Result<Value> {
+fn unsealed(id: &RowId, row: &Row<'_>) -> Result<Opened> {
     let (sealed, seal) = (row.get_ref(0)?.as_blob()?, row.get_ref(1)?.as_blob()?);
-    seal::open(seal, sealed).map_err(|error| Error::FromSqlConversionFailure(0, Type::Blob, Box::new(error)))
+    Ok(seal::open(id, seal, sealed))
 }
 
 const SPARE: &str = "SELECT id FROM seals WHERE spare LIMIT 1";
 const IDS: &str = "SELECT scope, key FROM rows WHERE entity = ?1 AND scope = ?2";
+const LAST_KEY: &str = "SELECT key FROM rows WHERE entity = ?1 AND scope = ?2 ORDER BY key DESC LIMIT 1";
 const ALL_IDS: &str = "SELECT scope, key FROM rows WHERE entity = ?1";
 
 #[cfg(test)]
@@ -135,6 +156,7 @@ mod tests {
         for (sql, expected) in [
             (SPARE, "INDEX spare_seals"),
             (IDS, "COVERING INDEX"),
+            (LAST_KEY, "COVERING INDEX"),
             (ALL_IDS, "COVERING INDEX"),
         ] {
             let mut statement = connection
