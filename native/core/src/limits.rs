@@ -58,6 +58,18 @@ pub const MAX_BUFFERED_STRANGERS: usize = 100;
 
 /// How many application messages of one conversation are remembered, so that none that comes again is told to be lost.
 pub const MAX_SEEN: usize = 10_000;
+/// How many handshakes of others are remembered in one conversation, so that one that comes again
+/// is told to be a duplicate.
+pub const MAX_KNOWN_PROCESSED: usize = 1024;
+/// How many things that became of own commits are remembered in one conversation; an own commit
+/// takes two. That is more than [`MAX_COMMITS_IN_EPOCH`] needs.
+pub const MAX_KNOWN_OWN: usize = 2048;
+/// How many former members of one conversation are remembered.
+pub const MAX_PAST_MEMBERS: usize = 4096;
+/// How many Welcomes are remembered that were joined by with one last-resort key package.
+pub const MAX_USED_WELCOMES: usize = 10_000;
+/// Of how many conversations that are not here any more the newest epoch is remembered.
+pub const MAX_NEWEST_OF_GONE: usize = 10_000;
 /// How many own generations are burnt in a row at most. Clients of other makes skip as few as 1,000.
 pub const MAX_BURNT: u32 = 500;
 /// How many commits this client makes in one epoch at most. Those that are not accepted use generations that others skip.

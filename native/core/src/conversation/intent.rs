@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::conversation::Conversation;
 use crate::conversation::admit::{Door, Refusal, Roster};
 use crate::conversation::commit::Request;
+use crate::conversation::past::PastMembers;
 use crate::credential::CredentialRow;
 use crate::error::{Code, Error, Result};
 use crate::key_package::lifetime::refuses_to_add;
@@ -157,13 +158,13 @@ impl Conversation<'_> {
     /// The key packages of those who are still to be added, once these leaves are gone.
     fn adds(&self, invitees: &[Invitee], first: bool, gone: &[LeafNodeIndex]) -> Result<Vec<KeyPackage>> {
         let gone: HashSet<LeafNodeIndex> = gone.iter().copied().collect();
-        let mut present = members(&self.group);
+        let (mut present, past) = (members(&self.group), self.past_members()?);
         present.retain(|member| !gone.contains(&LeafNodeIndex::new(member.leaf_index)));
         let mut roster = Roster::of(&self.group, &gone);
         let mut added: Vec<KeyPackage> = Vec::new();
         for (index, invitee) in invitees.iter().enumerate() {
             let package = self
-                .addition(invitee, first, &present, &mut roster)
+                .addition(invitee, first, (&present, &past), &mut roster)
                 .map_err(|error| error.at_index(index))?;
             added.extend(package);
         }
@@ -175,7 +176,7 @@ impl Conversation<'_> {
         &self,
         invitee: &Invitee,
         first: bool,
-        present: &[Member],
+        (present, past): (&[Member], &PastMembers),
         roster: &mut Roster,
     ) -> Result<Option<KeyPackage>> {
         let package = validated(self.provider.crypto(), &invitee.key_package)?;
@@ -193,7 +194,7 @@ impl Conversation<'_> {
         let signature_key = package.leaf_node().signature_key().as_slice();
         let namesake = present.iter().find(|member| member.client_id == client_id);
         // With another key by now it is the same client all the same.
-        let has_changed = namesake.map_or(Ok(false), |member| self.has_borne(member, signature_key))?;
+        let has_changed = namesake.is_some_and(|member| past.has_borne(member, signature_key));
         let is_member = has_changed || present.iter().any(|member| member.signature_key == signature_key);
         if is_member && !first {
             return Ok(None);
@@ -232,10 +233,10 @@ impl Conversation<'_> {
     /// The leaves of those who are still here: the same signature key, or the same leaf with the same client id. One who was
     /// removed since and invited again is somebody the caller did not mean.
     fn removes(&self, targets: &[Member], since: u64) -> Result<Vec<LeafNodeIndex>> {
-        let present = members(&self.group);
+        let (present, past) = (members(&self.group), self.past_members()?);
         let mut leaves = Vec::new();
         for target in targets {
-            if self.was_removed_since(target, since)? {
+            if past.was_removed_since(target, since) {
                 continue;
             }
             let by_key = present
