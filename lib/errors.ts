@@ -94,6 +94,13 @@ export const errorCodes = {
       "Look at `state().stalled`. Receive another commit of that epoch, join from outside by `joinByExternalCommit` where that is allowed, or ask to be invited again: the new Welcome replaces the conversation.",
     retryable: false,
   },
+  CONVERSATION_CORRUPT: {
+    meaning:
+      "What the keystore has of this conversation is damaged, or work on it has failed as it never should. Other conversations go on.",
+    whatToDo:
+      "Where the message says so, close the database and open it again first. Otherwise call `wipe()`, which always works, and join the conversation anew: by `joinByExternalCommit` where that is allowed, or by a new Welcome.",
+    retryable: false,
+  },
   EPOCH_EXHAUSTED: {
     meaning:
       "So many messages of this epoch were given up after their bytes had been handed out, or so many commits were not accepted, that the others would not find the next one.",
@@ -256,7 +263,9 @@ export const errorCodes = {
     retryable: false,
   },
   DATABASE_CORRUPT: {
-    meaning: "The keystore file is damaged.",
+    meaning:
+      "The keystore file is damaged: an open has read it twice, and found the same. An open database says so only of a single value of " +
+      "no conversation that came whole from the disk and cannot be read.",
     whatToDo: "Keep a copy for examination and start with a fresh keystore; join the conversations again.",
     retryable: false,
   },
@@ -266,8 +275,12 @@ export const errorCodes = {
     retryable: false,
   },
   DATABASE_IO: {
-    meaning: "The operating system failed to read or write the keystore file (disk full, permissions, device error).",
-    whatToDo: "Mend the cause and make the call again; what was stored before is intact.",
+    meaning:
+      "The keystore file could not be read or written (disk full, permissions, device error, a page that came damaged). Nothing of the call " +
+      "was stored.",
+    whatToDo:
+      "Mend the cause and make the call again. After a failed read every call says this until the database is closed and opened again: " +
+      "do that, and the open tells whether the file is damaged. What was stored before is intact.",
     retryable: true,
   },
   ADDON_NOT_LOADED: {

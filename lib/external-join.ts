@@ -74,8 +74,9 @@ async function settleMembersCommit(state: SessionState, lane: Lane, conversation
   try {
     await settleEarlier(state, lane, conversation, open, elsewhere ? budget.anew(1) : budget);
   } catch (error) {
-    // Contradicted by the server the commit is settled, and where the conversation is stalled it is in vain: the join heals both.
-    if (MlsError.is(error, "STATE_DIVERGED", "CONVERSATION_STALLED")) return;
+    // Contradicted by the server the commit is settled; where the conversation is stalled or damaged it is in vain. The join heals all
+    // of it.
+    if (MlsError.is(error, "STATE_DIVERGED", "CONVERSATION_STALLED", "CONVERSATION_CORRUPT")) return;
     if (!elsewhere || !MlsError.is(error, "COMMIT_OUTCOME_UNKNOWN", "RETRY_EXHAUSTED", "INTERNAL_ERROR")) throw error;
   } finally {
     lane.flight = undefined;
@@ -86,7 +87,8 @@ async function openCommit(state: SessionState, lane: Lane, conversation: Name): 
   try {
     return await state.direct.step(resuming(lane, conversation));
   } catch (error) {
-    if (MlsError.is(error, "CONVERSATION_NOT_FOUND")) return null;
+    // What was committed in a conversation that is damaged cannot be read any more.
+    if (MlsError.is(error, "CONVERSATION_NOT_FOUND", "CONVERSATION_CORRUPT")) return null;
     throw error;
   }
 }

@@ -130,7 +130,10 @@ async function settleFlight(
 /** What a call says that leaves its commit open. */
 export const STAYS_OPEN = ["COMMIT_OUTCOME_UNKNOWN", "RETRY_EXHAUSTED", "CONVERSATION_STALLED"] as const;
 
-/** A conversation that is not there any more has gone with its commit, or was wiped. */
+/**
+ * A conversation that is not there any more has gone with its commit, or was wiped; one that is damaged says so when it is used, and
+ * keeps no other from being settled.
+ */
 function isSettledOrOpen(error: unknown): boolean {
-  return MlsError.is(error, "COMMIT_REJECTED", "CONVERSATION_NOT_FOUND", ...STAYS_OPEN);
+  return MlsError.is(error, "COMMIT_REJECTED", "CONVERSATION_NOT_FOUND", "CONVERSATION_CORRUPT", ...STAYS_OPEN);
 }

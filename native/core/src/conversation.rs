@@ -23,6 +23,7 @@ mod process;
 mod ratchet_tree;
 pub mod receive;
 pub mod received;
+mod ring;
 mod seen;
 mod set_aside;
 mod stage;
@@ -30,13 +31,15 @@ pub mod stalled;
 mod verdict;
 mod wipe;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use openmls::prelude::{
     GroupId, MIXED_CIPHERTEXT_WIRE_FORMAT_POLICY, MlsGroup, MlsGroupJoinConfig, SenderRatchetConfiguration,
 };
 use openmls_traits::OpenMlsProvider;
 use serde::{Deserialize, Serialize};
 
-use crate::codec::encode;
+use crate::codec::{decode, encode};
 use crate::conversation::generations::Reserved;
 use crate::conversation::known::MessageId;
 use crate::conversation::stalled::Stalled;
@@ -48,6 +51,7 @@ use crate::limits::{FORWARD, OUT_OF_ORDER, PADDING, PAST_EPOCHS};
 use crate::member::Member;
 use crate::provider::Provider;
 use crate::session::Session;
+use crate::storage::Storage;
 
 /// What is kept of a conversation beside OpenMLS' group.
 #[derive(Clone, Serialize, Deserialize)]
@@ -103,6 +107,11 @@ pub(crate) struct Conversation<'a> {
 impl Session {
     /// The only way to a group; a failure says in which conversation. What `work` changes is written by the provider as it happens; when it fails the group is
     /// dropped, and the step around it takes the writes back.
+    ///
+    /// Damage ends here: what is wrong with one conversation is `CONVERSATION_CORRUPT` for that
+    /// one, and nobody else's trouble. A panic of `work` is told in the same way. Its group loaded
+    /// well, so that it may as well be a fault of ours, or of OpenMLS: the group is dropped,
+    /// nothing of its work stays, and nothing is done with it until the database is opened again.
     pub(crate) fn in_conversation<R>(
         &mut self,
         id: &[u8],
@@ -116,10 +125,13 @@ impl Session {
         if row.state == State::Removed {
             return Err(inactive());
         }
+        if self.groups.is_shut(&scope) {
+            return Err(shut());
+        }
         self.touch(&scope);
         let group = match self.groups.take(&scope) {
             Some(group) => group,
-            None => load(&self.provider, id)?,
+            None => load(&self.provider, &scope, &row)?,
         };
         let reserved = self.transaction.as_mut().map(|transaction| &mut transaction.reserved);
         let mut conversation = Conversation {
@@ -129,8 +141,19 @@ impl Session {
             group,
             reserved,
         };
-        let result = work(&mut conversation)?;
+        let mut panicked = false;
+        let worked = self.provider.watching(|| {
+            let worked = catch_unwind(AssertUnwindSafe(|| work(&mut conversation)));
+            worked.unwrap_or_else(|_| {
+                panicked = true;
+                Err(shut())
+            })
+        });
         let Conversation { scope, row, group, .. } = conversation;
+        if panicked {
+            self.groups.shut(&scope);
+        }
+        let result = worked?;
         if row.state != State::Removed {
             self.groups.keep(scope, group);
         }
@@ -172,7 +195,7 @@ impl Conversation<'_> {
 
     /// Drops what memory holds of the group and takes it from the keystore again.
     pub(crate) fn reload(&mut self) -> Result<()> {
-        self.group = load(self.provider, &self.row.id)?;
+        self.group = load(self.provider, &self.scope, &self.row)?;
         Ok(())
     }
 }
@@ -182,9 +205,45 @@ pub(crate) fn scope_of(id: &[u8]) -> Result<Vec<u8>> {
     Ok(encode(&GroupId::from_slice(id))?.to_vec())
 }
 
-fn load(provider: &Provider, id: &[u8]) -> Result<MlsGroup> {
-    MlsGroup::load(provider.storage(), &GroupId::from_slice(id))?
-        .ok_or_else(|| Error::internal("a conversation has a row but no group"))
+/// The id of the conversation that has this scope; `None`: none has.
+pub(crate) fn id_of(scope: &[u8]) -> Option<Vec<u8>> {
+    let id: GroupId = decode(scope).ok()?;
+    Some(id.to_vec())
+}
+
+/// The group as it is stored. Whatever keeps it from being loaded, a panic included, is damage of
+/// what is stored, since nothing else is looked at; but not a failed read.
+fn load(provider: &Provider, scope: &[u8], row: &ConversationRow) -> Result<MlsGroup> {
+    let loading = || match MlsGroup::load(provider.storage(), &GroupId::from_slice(&row.id))? {
+        Some(group) if is_sound(provider, scope, row, &group)? => Ok(Some(group)),
+        _ => Ok(None),
+    };
+    let loaded = catch_unwind(AssertUnwindSafe(|| provider.watching(loading))).unwrap_or(Ok(None))?;
+    loaded.ok_or_else(|| Error::damaged(scope))
+}
+
+/// Whether what was loaded belongs together, as far as OpenMLS relies on it without a look: the own
+/// leaf is this client's, and its private keys are here.
+fn is_sound(provider: &Provider, scope: &[u8], row: &ConversationRow, group: &MlsGroup) -> Result<bool> {
+    let Some(own) = group.own_leaf_node().filter(|_| group.group_id().as_slice() == row.id) else {
+        return Ok(false);
+    };
+    let keys = Storage::epoch_key(&group.epoch(), group.own_leaf_index().u32())?;
+    if !provider.rows().has(Entity::EpochKeyPairs, scope, &keys)? {
+        return Ok(false);
+    }
+    // A credential that is damaged or gone is another trouble.
+    let credential = provider.rows().get(Entity::Credential, &[], &row.credential);
+    let credential: Option<CredentialRow> = credential.ok().flatten().and_then(|value| decode(&value).ok());
+    Ok(credential.is_none_or(|credential| credential.public_key == own.signature_key().as_slice()))
+}
+
+fn shut() -> Error {
+    Error::new(
+        Code::ConversationCorrupt,
+        "Work on this conversation ended as it never should, and nothing more is done with it until the database is opened again. \
+         Close it and open it again; where the same happens again, call wipe() and join the conversation anew. Please report it.",
+    )
 }
 
 fn not_found() -> Error {

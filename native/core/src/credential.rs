@@ -10,7 +10,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use crate::cipher_suite::cipher_suite;
 use crate::codec::decode;
 use crate::conversation::commit::StagedCommit;
-use crate::conversation::external_join::PendingJoin;
+use crate::conversation::external_join::{JOIN, PendingJoin};
 use crate::conversation::{ConversationRow, State};
 use crate::error::{Code, Error, Result};
 use crate::id::check_id;
@@ -51,7 +51,7 @@ pub struct CredentialRef {
 pub(crate) struct CredentialRow {
     pub(crate) credential: Credential,
     cipher_suite: u16,
-    public_key: Vec<u8>,
+    pub(crate) public_key: Vec<u8>,
     private_key: PrivateKey,
 }
 
@@ -171,24 +171,18 @@ impl Session {
     }
 
     fn is_in_use(&self, reference: &[u8]) -> Result<bool> {
-        for (_, _, value) in self.provider.rows().list_all(Entity::Conversation)? {
-            let row: ConversationRow = decode(&value)?;
+        for row in self.read_all::<ConversationRow>(Entity::Conversation, &[])? {
             if row.state != State::Removed && row.credential == reference {
                 return Ok(true);
             }
         }
-        for (_, _, value) in self.provider.rows().list_all(Entity::StagedCommit)? {
-            let staged: StagedCommit = decode(&value)?;
+        for staged in self.read_all::<StagedCommit>(Entity::StagedCommit, &[])? {
             if staged.credential.is_some_and(|credential| *credential == reference) {
                 return Ok(true);
             }
         }
-        for (_, _, value) in self.provider.rows().list_all(Entity::PendingJoin)? {
-            if decode::<PendingJoin>(&value)?.credential == reference {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        let joins = self.read_all::<PendingJoin>(Entity::PendingJoin, JOIN)?;
+        Ok(joins.iter().any(|join| join.credential == reference))
     }
 
     /// The credential with this reference, if it is kept.

@@ -1,6 +1,6 @@
 //! The live groups: those used last stay in memory.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use openmls::prelude::MlsGroup;
 
@@ -12,6 +12,8 @@ const CAPACITY: usize = 128;
 pub(crate) struct Groups {
     live: HashMap<Vec<u8>, (u64, MlsGroup)>,
     clock: u64,
+    /// Those whose work has panicked. They are not loaded again as long as the session lives.
+    shut: HashSet<Vec<u8>>,
 }
 
 impl Groups {
@@ -37,6 +39,22 @@ impl Groups {
 
     pub(crate) fn forget(&mut self, scope: &[u8]) {
         self.live.remove(scope);
+    }
+
+    /// Nothing is done with this group any more, unless it is another one that comes by that scope.
+    pub(crate) fn shut(&mut self, scope: &[u8]) {
+        self.forget(scope);
+        self.shut.insert(scope.to_vec());
+    }
+
+    pub(crate) fn is_shut(&self, scope: &[u8]) -> bool {
+        self.shut.contains(scope)
+    }
+
+    /// The group of this scope is gone, or is another one from now on.
+    pub(crate) fn replaced(&mut self, scope: &[u8]) {
+        self.forget(scope);
+        self.shut.remove(scope);
     }
 
     pub(crate) fn clear(&mut self) {

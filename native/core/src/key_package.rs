@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 use tls_codec::{DeserializeBytes, Serialize as _};
 
 use crate::cipher_suite::cipher_suite;
-use crate::codec::decode;
 use crate::conversation::external_join::EXTERNAL_JOIN;
 use crate::conversation::hpke_key::written_key_can_be_encrypted_to;
 use crate::credential::CredentialRow;
@@ -151,26 +150,28 @@ impl Session {
 
     fn list_key_packages(&self, with_bytes: bool) -> Result<Vec<KeyPackage>> {
         let now_ms = self.provider.clock().now_ms();
-        let rows = self.provider.rows().list(Entity::KeyPackage, &[])?;
-        rows.into_iter()
-            .map(|(reference, value)| {
-                let row: KeyPackageRow = decode(&value)?;
-                let expired = row.not_after_ms <= now_ms;
-                let bytes = if with_bytes && !expired && row.replaced_ms.is_none() {
-                    self.bytes_of_key_package(&reference)?
-                } else {
-                    Vec::new()
-                };
-                Ok(KeyPackage {
-                    bytes,
-                    reference,
-                    cipher_suite: cipher_suite(row.cipher_suite)?,
-                    not_after_ms: row.not_after_ms,
-                    expired,
-                    last_resort: row.last_resort,
-                })
-            })
-            .collect()
+        let mut key_packages = Vec::new();
+        for reference in self.provider.rows().keys(Entity::KeyPackage, &[])? {
+            // One that is damaged is of no use, and soon deleted.
+            let Some(row) = self.key_package_row(&reference)? else {
+                continue;
+            };
+            let expired = row.not_after_ms <= now_ms;
+            let bytes = if with_bytes && !expired && row.replaced_ms.is_none() {
+                self.bytes_of_key_package(&reference)?
+            } else {
+                Vec::new()
+            };
+            key_packages.push(KeyPackage {
+                bytes,
+                reference,
+                cipher_suite: cipher_suite(row.cipher_suite)?,
+                not_after_ms: row.not_after_ms,
+                expired,
+                last_resort: row.last_resort,
+            });
+        }
+        Ok(key_packages)
     }
 
     fn bytes_of_key_package(&self, reference: &[u8]) -> Result<Vec<u8>> {

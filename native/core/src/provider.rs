@@ -43,6 +43,12 @@ impl Provider {
         self.storage.write(entity, scope, key, value)
     }
 
+    /// Does work of which no access to the storage may fail: where one does, this is the failure,
+    /// whatever OpenMLS makes of it.
+    pub(crate) fn watching<R>(&self, work: impl FnOnce() -> Result<R>) -> Result<R> {
+        self.storage.watching(work)
+    }
+
     /// Does what changes no message secrets but these, so that the others need not be looked at.
     pub(crate) fn changing<R>(&self, changes: Changes, work: impl FnOnce() -> R) -> R {
         self.storage.changing(changes, work)

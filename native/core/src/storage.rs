@@ -14,7 +14,9 @@ mod tests;
 use openmls_traits::storage::{CURRENT_VERSION as V, StorageProvider, traits};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::codec::{decode, encode};
+use std::cell::RefCell;
+
+use crate::codec::{decode_of, encode};
 use crate::error::{Error, Result};
 use crate::keystore::{Entity, Keystore};
 pub(crate) use message_secrets::Changes;
@@ -24,6 +26,8 @@ use message_secrets::Expected;
 pub(crate) struct Storage {
     pub(crate) keystore: Keystore,
     expected: Expected,
+    /// What failed first since somebody asked: OpenMLS may keep it to itself.
+    failure: RefCell<Option<Error>>,
     /// The message secrets that were written last, as one value.
     #[cfg(test)]
     written: std::cell::RefCell<crate::codec::Secret>,
@@ -34,6 +38,7 @@ impl Storage {
         Storage {
             keystore,
             expected: Expected::default(),
+            failure: RefCell::default(),
             #[cfg(test)]
             written: Default::default(),
         }
@@ -51,11 +56,36 @@ impl Storage {
     }
 
     pub(crate) fn read<T: DeserializeOwned>(&self, entity: Entity, scope: &[u8], key: &[u8]) -> Result<Option<T>> {
-        self.keystore
-            .rows()
-            .get(entity, scope, key)?
-            .map(|bytes| decode(&bytes))
-            .transpose()
+        self.noting(|| {
+            let value = self.keystore.rows().get(entity, scope, key)?;
+            value.map(|bytes| decode_of(scope, &bytes)).transpose()
+        })
+    }
+
+    /// The rows of one kind of a group, decoded, in order.
+    fn list<T: DeserializeOwned>(&self, entity: Entity, scope: &[u8]) -> Result<Vec<T>> {
+        self.noting(|| {
+            let rows = self.keystore.rows().list(entity, scope)?;
+            rows.iter().map(|(_, value)| decode_of(scope, value)).collect()
+        })
+    }
+
+    /// Does work of which no access to the storage may fail. Where one does, the whole work has
+    /// failed, and this is why: OpenMLS has many words for that, among them those for a message
+    /// that is not valid.
+    pub(crate) fn watching<R>(&self, work: impl FnOnce() -> Result<R>) -> Result<R> {
+        let before = self.failure.take();
+        let result = work();
+        match self.failure.replace(before) {
+            Some(failure) => Err(failure),
+            None => result,
+        }
+    }
+
+    fn noting<R>(&self, access: impl FnOnce() -> Result<R>) -> Result<R> {
+        access().inspect_err(|error| {
+            self.failure.borrow_mut().get_or_insert_with(|| error.clone());
+        })
     }
 
     fn delete(&self, entity: Entity, scope: &[u8], key: &[u8]) -> Result<()> {
@@ -75,8 +105,30 @@ impl Storage {
         self.delete(entity, &encode(group)?, &[])
     }
 
+    /// Deletes the rows of one kind of a group, without reading them.
+    fn delete_all(&self, entity: Entity, scope: &[u8]) -> Result<()> {
+        self.noting(|| {
+            for key in self.keystore.rows().keys(entity, scope)? {
+                self.delete(entity, scope, &key)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The key after the last one of a group's rows of one kind, which are numbered.
+    fn next_position(&self, entity: Entity, scope: &[u8]) -> Result<[u8; 8]> {
+        self.noting(|| {
+            let Some(last) = self.keystore.rows().last_key(entity, scope)? else {
+                return Ok([0; 8]);
+            };
+            let last = last.as_slice().try_into().ok().map(u64::from_be_bytes);
+            let next = last.and_then(|last| last.checked_add(1));
+            next.map(u64::to_be_bytes).ok_or_else(|| Error::damaged(scope))
+        })
+    }
+
     /// The key of the encryption key pairs of one leaf in one epoch.
-    fn epoch_key(epoch: &impl Serialize, leaf: u32) -> Result<Vec<u8>> {
+    pub(crate) fn epoch_key(epoch: &impl Serialize, leaf: u32) -> Result<Vec<u8>> {
         let mut key = encode(epoch)?.to_vec();
         key.extend_from_slice(&leaf.to_be_bytes());
         Ok(key)
@@ -152,26 +204,27 @@ impl StorageProvider<V> for Storage {
         group: &GroupId,
         secrets: &Secrets,
     ) -> Result<()> {
-        self.put_message_secrets(&encode(group)?, secrets)
+        let scope = encode(group)?;
+        self.noting(|| self.put_message_secrets(&scope, secrets))
     }
 
     fn message_secrets<GroupId: traits::GroupId<V>, Secrets: traits::MessageSecrets<V>>(
         &self,
         group: &GroupId,
     ) -> Result<Option<Secrets>> {
-        self.message_secrets_of(&encode(group)?)
+        let scope = encode(group)?;
+        self.noting(|| self.message_secrets_of(&scope))
     }
 
     fn delete_message_secrets<GroupId: traits::GroupId<V>>(&self, group: &GroupId) -> Result<()> {
-        self.delete_message_secrets_of(&encode(group)?)
+        self.delete_all(Entity::MessageSecrets, &encode(group)?)
     }
 
     fn own_leaf_nodes<GroupId: traits::GroupId<V>, LeafNode: traits::LeafNode<V>>(
         &self,
         group: &GroupId,
     ) -> Result<Vec<LeafNode>> {
-        let rows = self.keystore.rows().list(Entity::OwnLeafNodes, &encode(group)?)?;
-        rows.iter().map(|(_, value)| decode(value)).collect()
+        self.list(Entity::OwnLeafNodes, &encode(group)?)
     }
 
     fn append_own_leaf_node<GroupId: traits::GroupId<V>, LeafNode: traits::LeafNode<V>>(
@@ -180,16 +233,13 @@ impl StorageProvider<V> for Storage {
         leaf_node: &LeafNode,
     ) -> Result<()> {
         let scope = encode(group)?;
-        let position = next_position(&self.keystore.rows().list(Entity::OwnLeafNodes, &scope)?);
+        let position = self.next_position(Entity::OwnLeafNodes, &scope)?;
         self.write(Entity::OwnLeafNodes, &scope, &position, leaf_node)
     }
 
     fn delete_own_leaf_nodes<GroupId: traits::GroupId<V>>(&self, group: &GroupId) -> Result<()> {
         let scope = encode(group)?;
-        for (key, _) in self.keystore.rows().list(Entity::OwnLeafNodes, &scope)? {
-            self.delete(Entity::OwnLeafNodes, &scope, &key)?;
-        }
-        Ok(())
+        self.delete_all(Entity::OwnLeafNodes, &scope)
     }
 
     // The reference is stored inside the value: the order of the queue is the order of the rows' keys.
@@ -204,7 +254,7 @@ impl StorageProvider<V> for Storage {
         proposal: &QueuedProposal,
     ) -> Result<()> {
         let scope = encode(group)?;
-        let position = next_position(&self.keystore.rows().list(Entity::Proposal, &scope)?);
+        let position = self.next_position(Entity::Proposal, &scope)?;
         self.write(Entity::Proposal, &scope, &position, &(reference, proposal))
     }
 
@@ -216,18 +266,15 @@ impl StorageProvider<V> for Storage {
         &self,
         group: &GroupId,
     ) -> Result<Vec<(ProposalRef, QueuedProposal)>> {
-        let rows = self.keystore.rows().list(Entity::Proposal, &encode(group)?)?;
-        rows.iter().map(|(_, value)| decode(value)).collect()
+        self.list(Entity::Proposal, &encode(group)?)
     }
 
     fn queued_proposal_refs<GroupId: traits::GroupId<V>, ProposalRef: traits::ProposalRef<V>>(
         &self,
         group: &GroupId,
     ) -> Result<Vec<ProposalRef>> {
-        let rows = self.keystore.rows().list(Entity::Proposal, &encode(group)?)?;
-        rows.iter()
-            .map(|(_, value)| decode::<(ProposalRef, serde::de::IgnoredAny)>(value).map(|(r, _)| r))
-            .collect()
+        let queued: Vec<(ProposalRef, serde::de::IgnoredAny)> = self.list(Entity::Proposal, &encode(group)?)?;
+        Ok(queued.into_iter().map(|(reference, _)| reference).collect())
     }
 
     fn remove_proposal<GroupId: traits::GroupId<V>, ProposalRef: traits::ProposalRef<V>>(
@@ -237,13 +284,15 @@ impl StorageProvider<V> for Storage {
     ) -> Result<()> {
         let scope = encode(group)?;
         let wanted = encode(reference)?;
-        for (key, value) in self.keystore.rows().list(Entity::Proposal, &scope)? {
-            let (stored, _): (ProposalRef, serde::de::IgnoredAny) = decode(&value)?;
-            if *encode(&stored)? == *wanted {
-                self.delete(Entity::Proposal, &scope, &key)?;
+        self.noting(|| {
+            for (key, value) in self.keystore.rows().list(Entity::Proposal, &scope)? {
+                let (stored, _): (ProposalRef, serde::de::IgnoredAny) = decode_of(&scope, &value)?;
+                if *encode(&stored)? == *wanted {
+                    self.delete(Entity::Proposal, &scope, &key)?;
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn clear_proposal_queue<GroupId: traits::GroupId<V>, ProposalRef: traits::ProposalRef<V>>(
@@ -251,10 +300,7 @@ impl StorageProvider<V> for Storage {
         group: &GroupId,
     ) -> Result<()> {
         let scope = encode(group)?;
-        for (key, _) in self.keystore.rows().list(Entity::Proposal, &scope)? {
-            self.delete(Entity::Proposal, &scope, &key)?;
-        }
-        Ok(())
+        self.delete_all(Entity::Proposal, &scope)
     }
 
     fn write_encryption_epoch_key_pairs<
@@ -298,13 +344,4 @@ impl StorageProvider<V> for Storage {
     ) -> Result<()> {
         self.delete(Entity::EpochKeyPairs, &encode(group)?, &Self::epoch_key(epoch, leaf)?)
     }
-}
-
-/// The key after the last one of these ordered rows.
-fn next_position<T>(rows: &[(Vec<u8>, T)]) -> [u8; 8] {
-    let last = rows
-        .last()
-        .and_then(|(key, _)| key.as_slice().try_into().ok())
-        .map(u64::from_be_bytes);
-    last.map_or(0, |last| last + 1).to_be_bytes()
 }

@@ -107,7 +107,7 @@ impl Session {
         }
         let mut strangers: Vec<(u64, Vec<u8>)> = Vec::new();
         for (waiting, key) in self.provider.rows().keys_of_all(Entity::Buffered)? {
-            let ticket = Ticket::of_key(&key)?;
+            let Ok(ticket) = Ticket::of_key(&key) else { continue };
             if ticket.on == WaitingFor::Welcome && strangers.last().is_none_or(|(_, known)| *known != waiting) {
                 strangers.push((ticket.since_ms, waiting));
             }
@@ -221,6 +221,13 @@ impl Conversation<'_> {
     }
 }
 
+/// Fails with `CONVERSATION_CORRUPT` where what waits cannot be read.
+pub(crate) fn waits_soundly(provider: &Provider, scope: &[u8]) -> Result<()> {
+    tickets(provider, scope)?
+        .iter()
+        .try_for_each(|ticket| entry_of(provider, scope, ticket).map(drop))
+}
+
 /// How many messages wait for a conversation.
 pub(crate) fn count_waiting(provider: &Provider, scope: &[u8]) -> Result<usize> {
     Ok(provider.rows().keys(Entity::Buffered, scope)?.len())
@@ -229,7 +236,8 @@ pub(crate) fn count_waiting(provider: &Provider, scope: &[u8]) -> Result<usize> 
 /// What waits for a conversation, in the order it came.
 fn tickets(provider: &Provider, scope: &[u8]) -> Result<Vec<Ticket>> {
     let keys = provider.rows().keys(Entity::Buffered, scope)?;
-    keys.iter().map(|key| Ticket::of_key(key)).collect()
+    let damaged = |_| Error::damaged(scope);
+    keys.iter().map(|key| Ticket::of_key(key).map_err(damaged)).collect()
 }
 
 fn entry_of(provider: &Provider, scope: &[u8], ticket: &Ticket) -> Result<Entry> {

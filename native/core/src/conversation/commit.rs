@@ -1,10 +1,10 @@
 //! The life of an own commit: staged durably, sent by the caller, then merged, cleared or lost.
 
 use openmls_traits::OpenMlsProvider;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::codec::decode;
-use crate::conversation::external_join::PendingJoin;
+use crate::conversation::external_join::{JOIN, PendingJoin};
 use crate::conversation::intent::{Invitee, LeafName};
 use crate::conversation::known::{Fate, MessageId};
 use crate::conversation::received::{Receipt, Received};
@@ -220,12 +220,9 @@ impl Session {
         change: impl FnOnce(&mut StagedCommit),
     ) -> Result<Option<StagedCommit>> {
         let scope = scope_of(id)?;
-        if let Some(mut pending) = self
-            .pending_join(&scope)?
-            .filter(|join| join.staged.commit_id == *commit_id)
-        {
+        if let Some(mut pending) = self.pending_join_by(&scope, commit_id)? {
             change(&mut pending.staged);
-            self.provider.write(Entity::PendingJoin, &scope, &[], &pending)?;
+            self.store_join(&scope, &pending)?;
             return Ok(Some(pending.staged));
         }
         let staged: Option<StagedCommit> = self.provider.read(Entity::StagedCommit, &scope, &[])?;
@@ -238,15 +235,30 @@ impl Session {
     }
 
     /// All commits that are staged, in any conversation, and all external commits that are pending.
+    /// Those of a conversation that is damaged are left out: nothing can be made of them.
     pub fn unsettled_commits(&self) -> Result<Vec<StagedCommit>> {
-        let rows = self.provider.rows();
-        let staged = rows.list_all(Entity::StagedCommit)?;
-        let joins = rows.list_all(Entity::PendingJoin)?;
-        let staged = staged.iter().map(|(_, _, value)| decode(value));
-        let joins = joins
-            .iter()
-            .map(|(_, _, value)| decode::<PendingJoin>(value).map(|join| join.staged));
-        staged.chain(joins).collect()
+        let staged = self.read_all(Entity::StagedCommit, &[])?;
+        let joins: Vec<PendingJoin> = self.read_all(Entity::PendingJoin, JOIN)?;
+        Ok(staged
+            .into_iter()
+            .chain(joins.into_iter().map(|join| join.staged))
+            .collect())
+    }
+
+    /// The rows with this kind and key of all conversations, but for those that are damaged.
+    pub(crate) fn read_all<T: DeserializeOwned>(&self, entity: Entity, key: &[u8]) -> Result<Vec<T>> {
+        let mut all = Vec::new();
+        for (scope, found) in self.provider.rows().keys_of_all(entity)? {
+            if found != key {
+                continue;
+            }
+            match self.provider.read(entity, &scope, key) {
+                Ok(row) => all.extend(row),
+                Err(error) if error.code() == Code::ConversationCorrupt => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(all)
     }
 
     /// The delivery service accepted the commit: its epoch begins. Answers the commit as if it had been received. With
@@ -254,7 +266,7 @@ impl Session {
     pub fn merge_commit(&mut self, id: &[u8], commit_id: &MessageId, handshakes_only: bool) -> Result<Merged> {
         self.in_conversation(id, |conversation| {
             let Some(staged) = conversation.staged_as(commit_id)? else {
-                let outcome = match conversation.fate_of_commit(commit_id)? {
+                let outcome = match conversation.fate(commit_id)? {
                     Some(Fate::Merged) => MergeOutcome::Before,
                     _ => MergeOutcome::Lost,
                 };
@@ -293,7 +305,7 @@ impl Session {
             conversation
                 .group
                 .clear_pending_commit(conversation.provider.storage())?;
-            conversation.remember(&staged.commit_id, staged.epoch, Fate::Refused)?;
+            conversation.remember(&staged.commit_id, Fate::Refused)?;
             conversation.forget_staged()?;
             Ok(true)
         })

@@ -44,7 +44,7 @@ impl Session {
         check_id("conversation id", id)?;
         let scope = scope_of(id)?;
         let replaced = self.free_scope(&scope)?;
-        if self.pending_join(&scope)?.is_some() {
+        if self.has_pending_join(&scope)? {
             return Err(Error::new(
                 Code::ConversationExists,
                 "An external join of a conversation of that id is open. Call session.settle() first.",
@@ -94,6 +94,7 @@ impl Session {
         self.provider
             .write(crate::keystore::Entity::Conversation, &scope, &[], &row)?;
         self.touch(&scope);
+        self.groups.replaced(&scope);
         self.groups.keep(scope, group);
         Ok(())
     }
@@ -103,13 +104,10 @@ impl Session {
         let row = self.find_row(scope)?;
         match row.as_ref().map(|row| row.state) {
             Some(State::Member | State::Founding) => Err(exists()),
-            Some(State::Removed) => {
-                self.provider
-                    .rows()
-                    .delete(crate::keystore::Entity::Conversation, scope, &[]);
+            Some(State::Removed) | None => {
+                self.make_room(scope)?;
                 Ok(row)
             }
-            None => Ok(None),
         }
     }
 }

@@ -60,7 +60,8 @@ pub(crate) fn is_open(group: &MlsGroup) -> bool {
     leaves.any(|(_, leaf)| declares(leaf.extensions()))
 }
 
-/// An external commit that waits for its outcome.
+/// An external commit that waits for its outcome. The group that it makes is in a row of its own,
+/// and so is its [`Mark`]: neither the group nor the commit is read where the mark will do.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct PendingJoin {
     pub(crate) staged: StagedCommit,
@@ -69,7 +70,18 @@ pub(crate) struct PendingJoin {
     leaf_key: Vec<u8>,
     /// The encoded encryption keys of the leaves that it takes the place of.
     former_leaf_keys: Vec<Vec<u8>>,
-    rows: Vec<PutAside>,
+}
+
+/// The keys of the rows of a pending join.
+const MARK: &[u8] = b"mark";
+pub(crate) const JOIN: &[u8] = b"join";
+const GROUP: &[u8] = b"group";
+
+/// What is asked of a pending join with every message and epoch.
+#[derive(Serialize, Deserialize)]
+struct Mark {
+    commit_id: MessageId,
+    epoch: u64,
 }
 
 /// An external commit as it was built.
@@ -110,7 +122,7 @@ impl Session {
     ) -> Result<StagedCommit> {
         check_id("conversation id", id)?;
         let scope = scope_of(id)?;
-        if self.pending_join(&scope)?.is_some() {
+        if self.has_pending_join(&scope)? {
             return Err(Error::internal(
                 "an external commit for this conversation is pending already",
             ));
@@ -148,9 +160,14 @@ impl Session {
             credential: credential.to_vec(),
             leaf_key,
             former_leaf_keys,
-            rows,
         };
-        self.provider.write(Entity::PendingJoin, &scope, &[], &pending)?;
+        let mark = Mark {
+            commit_id: pending.staged.commit_id,
+            epoch: pending.staged.epoch,
+        };
+        self.provider.write(Entity::PendingJoin, &scope, MARK, &mark)?;
+        self.provider.write(Entity::PendingJoin, &scope, GROUP, &rows)?;
+        self.store_join(&scope, &pending)?;
         Ok(pending.staged)
     }
 
@@ -279,7 +296,7 @@ impl Session {
 
     fn was_joined_by(&mut self, id: &[u8], commit_id: &MessageId) -> Result<bool> {
         self.in_conversation(id, |conversation| {
-            Ok(conversation.fate_of_commit(commit_id)? == Some(Fate::Merged))
+            Ok(conversation.fate(commit_id)? == Some(Fate::Merged))
         })
     }
 
@@ -290,26 +307,28 @@ impl Session {
             staged,
             credential,
             former_leaf_keys,
-            rows,
             ..
         } = pending;
-        match self.find_row(&scope)?.map(|row| row.state) {
-            Some(State::Member | State::Founding) => {
-                self.in_conversation(&staged.conversation_id, |conversation| {
-                    // The leaf that it would have made is the one that the join took the place of: it was accepted.
-                    let pending = conversation.group.pending_commit();
-                    let leaf_key = pending.and_then(|commit| commit.update_path_leaf_node());
-                    let leaf_key = leaf_key.map(|leaf| encode(leaf.encryption_key())).transpose()?;
-                    let accepted = leaf_key.is_some_and(|leaf_key| former_leaf_keys.contains(&leaf_key));
-                    conversation.give_up_staged(accepted, receipt)?;
-                    conversation.make_way()
-                })?;
+        let rows: Option<Vec<PutAside>> = self.provider.read(Entity::PendingJoin, &scope, GROUP)?;
+        let rows = rows.ok_or_else(|| Error::damaged(&scope))?;
+        self.unless_damaged(&scope, receipt, |session, receipt| {
+            if session.find_row(&scope)?.is_none_or(|row| row.state == State::Removed) {
+                return Ok(());
             }
-            Some(State::Removed) => self.provider.rows().delete(Entity::Conversation, &scope, &[]),
-            None => {}
-        }
-        self.groups.forget(&scope);
-        self.provider.rows().delete(Entity::PendingJoin, &scope, &[]);
+            session.in_conversation(&staged.conversation_id, |conversation| {
+                // The leaf that it would have made is the one that the join took the place of: it
+                // was accepted.
+                let pending = conversation.group.pending_commit();
+                let leaf_key = pending.and_then(|commit| commit.update_path_leaf_node());
+                let leaf_key = leaf_key.map(|leaf| encode(leaf.encryption_key())).transpose()?;
+                let accepted = leaf_key.is_some_and(|leaf_key| former_leaf_keys.contains(&leaf_key));
+                conversation.give_up_staged(accepted, receipt)?;
+                conversation.make_way()
+            })
+        })?;
+        self.make_room(&scope)?;
+        self.groups.replaced(&scope);
+        forget_join(&self.provider, &scope);
         self.provider.rows().restore(rows);
         // Whoever was added, and joins from outside before the Welcome comes, has used its key package up by that.
         self.forget_key_packages(|package| {
@@ -330,7 +349,7 @@ impl Session {
         };
         self.provider.write(Entity::Conversation, &scope, &[], &row)?;
         self.in_conversation(&staged.conversation_id, |conversation| {
-            conversation.remember(&staged.commit_id, staged.epoch, Fate::Merged)?;
+            conversation.remember(&staged.commit_id, Fate::Merged)?;
             conversation.note_epoch()?;
             let change = Change {
                 added: members(&conversation.group),
@@ -356,19 +375,48 @@ impl Session {
         if self.pending_join_as(id, commit_id)?.is_none() {
             return Ok(false);
         }
-        self.provider.rows().delete(Entity::PendingJoin, &scope_of(id)?, &[]);
+        forget_join(&self.provider, &scope_of(id)?);
         Ok(true)
     }
 
     pub(crate) fn pending_join(&self, scope: &[u8]) -> Result<Option<PendingJoin>> {
-        self.provider.read(Entity::PendingJoin, scope, &[])
+        self.provider.read(Entity::PendingJoin, scope, JOIN)
+    }
+
+    /// Stores what has changed about a pending join, but for the group that it makes.
+    pub(crate) fn store_join(&self, scope: &[u8], pending: &PendingJoin) -> Result<()> {
+        self.provider.write(Entity::PendingJoin, scope, JOIN, pending)
+    }
+
+    /// Whether an external commit is pending for this conversation; nothing of it is read.
+    pub(crate) fn has_pending_join(&self, scope: &[u8]) -> Result<bool> {
+        self.provider.rows().has(Entity::PendingJoin, scope, MARK)
+    }
+
+    /// Fails with `CONVERSATION_CORRUPT` where the pending join cannot be read.
+    pub(crate) fn joins_soundly(&self, scope: &[u8]) -> Result<()> {
+        let keys = self.provider.rows().keys(Entity::PendingJoin, scope)?;
+        let join = self.pending_join(scope)?.is_some();
+        let mark = self.provider.read::<Mark>(Entity::PendingJoin, scope, MARK)?.is_some();
+        let group = self.provider.rows().get(Entity::PendingJoin, scope, GROUP)?.is_some();
+        match keys.len() {
+            0 => Ok(()),
+            3 if join && mark && group => Ok(()),
+            _ => Err(Error::damaged(scope)),
+        }
+    }
+
+    /// The pending join of this very commit.
+    pub(crate) fn pending_join_by(&self, scope: &[u8], commit_id: &MessageId) -> Result<Option<PendingJoin>> {
+        match self.provider.read::<Mark>(Entity::PendingJoin, scope, MARK)? {
+            Some(mark) if mark.commit_id == *commit_id => self.pending_join(scope),
+            _ => Ok(None),
+        }
     }
 
     fn pending_join_as(&self, id: &[u8], commit_id: &MessageId) -> Result<Option<PendingJoin>> {
         check_id("conversation id", id)?;
-        Ok(self
-            .pending_join(&scope_of(id)?)?
-            .filter(|pending| pending.staged.commit_id == *commit_id))
+        self.pending_join_by(&scope_of(id)?, commit_id)
     }
 }
 
@@ -382,9 +430,13 @@ impl Conversation<'_> {
 
 /// This client comes to that epoch by other means: an external commit for an earlier one leads nowhere.
 pub(crate) fn lose_join_before(provider: &Provider, scope: &[u8], epoch: u64, receipt: &mut Receipt) -> Result<()> {
-    let pending: Option<PendingJoin> = provider.read(Entity::PendingJoin, scope, &[])?;
-    if let Some(PendingJoin { staged, .. }) = pending.filter(|join| join.staged.epoch < epoch) {
-        provider.rows().delete(Entity::PendingJoin, scope, &[]);
+    let mark: Option<Mark> = provider.read(Entity::PendingJoin, scope, MARK)?;
+    if mark.is_none_or(|mark| mark.epoch >= epoch) {
+        return Ok(());
+    }
+    let pending: Option<PendingJoin> = provider.read(Entity::PendingJoin, scope, JOIN)?;
+    forget_join(provider, scope);
+    if let Some(PendingJoin { staged, .. }) = pending {
         receipt.settled.push(Settled {
             conversation_id: staged.conversation_id,
             commit_id: staged.commit_id,
@@ -393,4 +445,11 @@ pub(crate) fn lose_join_before(provider: &Provider, scope: &[u8], epoch: u64, re
         });
     }
     Ok(())
+}
+
+/// Nothing of a pending join stays.
+fn forget_join(provider: &Provider, scope: &[u8]) {
+    for key in [MARK, JOIN, GROUP] {
+        provider.rows().delete(Entity::PendingJoin, scope, key);
+    }
 }

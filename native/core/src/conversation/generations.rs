@@ -11,7 +11,7 @@
 //! A group comes back to an epoch when a transaction is taken back, or by a Welcome for a last-resort key package, which can be
 //! used again. For the second case the counts of the epoch that was joined so are kept, those of handshakes too.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use openmls::group::Propose;
 use openmls::prelude::ProposalOrRefType;
@@ -21,6 +21,7 @@ use openmls_traits::types::SignatureScheme;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::codec::decode_of;
 use crate::conversation::Conversation;
 use crate::conversation::known::MessageId;
 use crate::conversation::seen::{Origin, origin, see};
@@ -77,6 +78,17 @@ enum Kind {
     LeftHandshakes = b'H',
     /// Generations that were burnt without a message being known: a range.
     Burnt = b'b',
+}
+
+impl Kind {
+    const ALL: [Kind; 6] = [
+        Kind::Sent,
+        Kind::Reserved,
+        Kind::Handshakes,
+        Kind::Left,
+        Kind::LeftHandshakes,
+        Kind::Burnt,
+    ];
 }
 
 impl Reserved {
@@ -251,7 +263,7 @@ impl Conversation<'_> {
             if kind != Kind::Burnt as u8 || place.epoch != epoch {
                 continue;
             }
-            let (from, to): (u32, u32) = crate::codec::decode(&value)?;
+            let (from, to): (u32, u32) = decode_of(&self.scope, &value)?;
             if (from..to).contains(&generation) {
                 return Ok(true);
             }
@@ -300,11 +312,11 @@ impl Conversation<'_> {
                 continue;
             }
             let (kept, number) = if kind == Kind::Sent as u8 {
-                (Kind::Left, crate::codec::decode::<Sent>(&value)?.count)
+                (Kind::Left, decode_of::<Sent>(&self.scope, &value)?.count)
             } else if kind == Kind::Handshakes as u8 {
-                (Kind::LeftHandshakes, crate::codec::decode(&value)?)
+                (Kind::LeftHandshakes, decode_of(&self.scope, &value)?)
             } else {
-                let number = crate::codec::decode(&value)?;
+                let number = decode_of(&self.scope, &value)?;
                 let sent = self.sent(place)?.count;
                 if sent < number {
                     self.note_burnt(place, sent, number)?;
@@ -368,6 +380,59 @@ impl Conversation<'_> {
         self.provider
             .write(Entity::Generations, &self.scope, &place.key(kind), value)
     }
+}
+
+/// Ends a conversation whose group cannot be asked: whatever was used in any epoch stays used. What
+/// cannot be read goes.
+pub(crate) fn leave_all_generations(provider: &Provider, scope: &[u8]) -> Result<()> {
+    drop_damaged_generations(provider, scope)?;
+    let rows = provider.rows();
+    let mut left: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
+    for (key, value) in rows.list(Entity::Generations, scope)? {
+        rows.delete(Entity::Generations, scope, &key);
+        let Some((kind, place)) = Place::of_key(&key) else {
+            continue;
+        };
+        let (kept, number) = match Kind::ALL.into_iter().find(|known| *known as u8 == kind) {
+            Some(Kind::Sent) => (Kind::Left, decode_of::<Sent>(scope, &value)?.count),
+            Some(Kind::Reserved | Kind::Left) => (Kind::Left, decode_of(scope, &value)?),
+            Some(Kind::Handshakes | Kind::LeftHandshakes) => (Kind::LeftHandshakes, decode_of(scope, &value)?),
+            Some(Kind::Burnt) | None => continue,
+        };
+        let before = left.entry(place.key(kept)).or_default();
+        *before = number.max(*before);
+    }
+    let newest = |key: &Vec<u8>| Place::of_key(key).map(|(_, place)| place.epoch);
+    let mut left: Vec<_> = left.into_iter().collect();
+    left.sort_by_key(|(key, _)| std::cmp::Reverse(newest(key)));
+    for (key, number) in left.iter().take(MAX_RETURNS) {
+        provider.write(Entity::Generations, scope, key, number)?;
+    }
+    Ok(())
+}
+
+/// Deletes the rows of this kind that cannot be read.
+pub(crate) fn drop_damaged_generations(provider: &Provider, scope: &[u8]) -> Result<()> {
+    for key in provider.rows().keys(Entity::Generations, scope)? {
+        let kind = Place::of_key(&key).and_then(|(kind, place)| {
+            let kind = Kind::ALL.into_iter().find(|known| *known as u8 == kind)?;
+            let length = place.key(kind).len() + if kind == Kind::Burnt { 4 } else { 0 };
+            (key.len() == length).then_some(kind)
+        });
+        let read = |kind| -> Result<()> {
+            match kind {
+                Kind::Sent => provider.read::<Sent>(Entity::Generations, scope, &key).map(drop),
+                Kind::Burnt => provider.read::<(u32, u32)>(Entity::Generations, scope, &key).map(drop),
+                _ => provider.read::<u32>(Entity::Generations, scope, &key).map(drop),
+            }
+        };
+        match kind.map(read) {
+            Some(Ok(())) => {}
+            Some(Err(error)) if error.code() != Code::ConversationCorrupt => return Err(error),
+            _ => provider.rows().delete(Entity::Generations, scope, &key),
+        }
+    }
+    Ok(())
 }
 
 fn exhausted(epoch: u64) -> Error {

@@ -3,11 +3,10 @@
 use openmls_traits::OpenMlsProvider;
 use tls_codec::Serialize as _;
 
-use crate::codec::decode;
 use crate::conversation::buffer::count_waiting;
 use crate::conversation::external_join::is_open;
 use crate::conversation::stalled::StalledNow;
-use crate::conversation::{ConversationRow, State, not_found, scope_of};
+use crate::conversation::{State, id_of, not_found, scope_of};
 use crate::credential::CredentialRef;
 use crate::error::{Error, Result};
 use crate::id::check_id;
@@ -99,18 +98,17 @@ impl Session {
                 _ => Membership::Member,
             };
             state.pending_proposals = conversation.group.pending_proposals().count();
-            state.unsettled_commit |= conversation.staged()?.is_some();
+            state.unsettled_commit |= conversation.has_staged()?;
             state.external_join = is_open(&conversation.group);
             Ok(state)
         })
     }
 
-    /// The ids of all conversations, those that removed this client too.
+    /// The ids of all conversations, those that removed this client and those that are damaged too.
     pub fn conversations(&self) -> Result<Vec<Vec<u8>>> {
-        let rows = self.provider.rows().list_all(Entity::Conversation)?;
-        rows.iter()
-            .map(|(_, _, value)| Ok(decode::<ConversationRow>(value)?.id))
-            .collect()
+        let rows = self.provider.rows().keys_of_all(Entity::Conversation)?;
+        // A scope that is no conversation's names none, and nobody can ask for it.
+        Ok(rows.iter().filter_map(|(scope, _)| id_of(scope)).collect())
     }
 
     /// The present epoch; the last one where this client was removed.

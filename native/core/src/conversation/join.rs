@@ -5,7 +5,7 @@ use openmls::schedule::psk::Psk;
 use sha2::{Digest, Sha256};
 use tls_codec::DeserializeBytes;
 
-use crate::codec::{decode, encode};
+use crate::codec::encode;
 use crate::conversation::commit::Settled;
 use crate::conversation::create::exists;
 use crate::conversation::external_join::lose_join_before;
@@ -19,7 +19,7 @@ use crate::error::{Code, Error, Result};
 use crate::id::check_id;
 use crate::key_package::KeyPackageRow;
 use crate::keystore::{Entity, Savepoint};
-use crate::limits::{MAX_EPOCH, MAX_MESSAGE};
+use crate::limits::{MAX_EPOCH, MAX_MESSAGE, MAX_USED_WELCOMES};
 use crate::member::{Member, members};
 use crate::session::Session;
 
@@ -157,6 +157,9 @@ impl Session {
             }
         }
         self.refuse_rollback(&scope, epoch, allow_rollback)?;
+        if row.last_resort && self.is_worn_out(&reference)? {
+            return Err(worn_out());
+        }
         // Leaves keep the lifetime of the key package they came from until their first update. That one has run out since says
         // nothing against the member, so only key packages to be added are held to it.
         let (builder, source) = with_ratchet_tree(builder, ratchet_tree).map_err(|error| error.at_epoch(epoch))?;
@@ -217,7 +220,7 @@ impl Session {
         let mut conversation = Conversation {
             provider: &self.provider,
             scope: scope.to_vec(),
-            group: load(&self.provider, &row.id)?,
+            group: load(&self.provider, scope, &row)?,
             row,
             reserved: None,
         };
@@ -225,13 +228,13 @@ impl Session {
             return Err(exists());
         }
         conversation.give_up_staged(false, receipt)?;
-        conversation.make_way()
+        conversation.make_way()?;
+        self.make_room(scope)
     }
 
     /// The conversation that this Welcome has brought before.
     fn joined_by(&mut self, message_id: &MessageId) -> Result<Option<Joined>> {
-        for (_, _, value) in self.provider.rows().list_all(Entity::Conversation)? {
-            let row: ConversationRow = decode(&value)?;
+        for row in self.read_all::<ConversationRow>(Entity::Conversation, &[])? {
             let Some(invitation) = row.welcome else { continue };
             if row.state == State::Removed || invitation.message_id != *message_id {
                 continue;
@@ -252,6 +255,14 @@ impl Session {
             });
         }
         Ok(None)
+    }
+
+    /// Whether so many Welcomes were joined by with this last-resort key package that no further
+    /// one could be remembered.
+    fn is_worn_out(&self, reference: &[u8]) -> Result<bool> {
+        let used = self.provider.rows().keys(Entity::UsedWelcome, &[])?;
+        let of_this = used.iter().filter(|key| key.starts_with(reference));
+        Ok(of_this.count() >= MAX_USED_WELCOMES)
     }
 
     /// The key package of this client that the Welcome is for.
@@ -298,6 +309,16 @@ fn overtaken() -> Error {
         Code::WelcomeOvertaken,
         "This client has joined the conversation in the epoch that the Welcome leads to, or in a later one. Discard the \
          Welcome. If the others do not see you, join from outside, or wipe the conversation and ask to be invited again.",
+    )
+}
+
+fn worn_out() -> Error {
+    Error::new(
+        Code::WelcomeWithoutKeyPackage,
+        format!(
+            "The last-resort key package that this Welcome is for was used {MAX_USED_WELCOMES} times, and no more uses of it are \
+             remembered. Publish new key packages, a last-resort one too, and ask to be invited again."
+        ),
     )
 }
 

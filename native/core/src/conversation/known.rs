@@ -1,76 +1,85 @@
 //! Handshakes that are known already: commits of this client, and what it has processed of others.
 //!
-//! An own commit that comes back cannot be recognised by its content (its sender data proves nothing), so its hash is kept
-//! until its epoch leaves the window. A handshake that comes later is stale, whoever made it. Application messages are
-//! remembered by count (`seen.rs`).
+//! An own commit that comes back cannot be recognised by its content (its sender data proves
+//! nothing), so its hash is kept. Both kinds are remembered by count, each for itself: what others
+//! send does not make this client forget what it has sent itself. Application messages are
+//! remembered in the same way (`seen.rs`).
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::conversation::Conversation;
+use crate::conversation::ring::{Ring, are_sound};
 use crate::error::Result;
 use crate::keystore::Entity;
-use crate::limits::PAST_EPOCHS;
+use crate::limits::{MAX_KNOWN_OWN, MAX_KNOWN_PROCESSED};
+use crate::provider::Provider;
 
 /// SHA-256 of a message: the messageId, and for a commit the commitId.
 pub type MessageId = [u8; 32];
 
-/// What became of a known handshake.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What became of a known handshake. The numbers are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// An own commit that is still staged.
-    Sent,
+    Sent = 0,
     /// An own commit that became the epoch after its own.
-    Merged,
+    Merged = 1,
     /// An own commit that lost to another of its epoch.
-    Lost,
+    Lost = 2,
     /// An own commit that the delivery service refused for good.
-    Refused,
+    Refused = 3,
     /// Another member's handshake.
-    Processed,
+    Processed = 4,
 }
+
+impl Fate {
+    const ALL: [Fate; 5] = [Fate::Sent, Fate::Merged, Fate::Lost, Fate::Refused, Fate::Processed];
+}
+
+/// How much of an id is kept: enough that nobody finds a second message with the same beginning.
+const KEPT: usize = 16;
+
+/// An entry is the fate and the id. An own commit has an entry for each fate that it has had; the
+/// newest counts.
+const OWN: Ring = Ring {
+    entity: Entity::KnownMessage,
+    name: b"own:",
+    entry: 1 + KEPT,
+    most: MAX_KNOWN_OWN,
+};
+const PROCESSED: Ring = Ring {
+    name: b"got:",
+    most: MAX_KNOWN_PROCESSED,
+    ..OWN
+};
 
 /// The messageId of these bytes.
 pub fn message_id(bytes: &[u8]) -> MessageId {
     Sha256::digest(bytes).into()
 }
 
-impl Conversation<'_> {
-    pub(crate) fn remember(&self, id: &MessageId, epoch: u64, fate: Fate) -> Result<()> {
-        self.provider
-            .write(Entity::KnownMessage, &self.scope, &key(epoch, id), &fate)
-    }
-
-    pub(crate) fn fate(&self, id: &MessageId, epoch: u64) -> Result<Option<Fate>> {
-        self.provider.read(Entity::KnownMessage, &self.scope, &key(epoch, id))
-    }
-
-    /// The fate of an own commit whose epoch the caller did not keep.
-    pub(crate) fn fate_of_commit(&self, id: &MessageId) -> Result<Option<Fate>> {
-        for epoch in self.epoch().saturating_sub(PAST_EPOCHS)..=self.epoch() {
-            if let Some(fate) = self.fate(id, epoch)? {
-                return Ok(Some(fate));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Forgets the messages of epochs that have left the window.
-    pub(crate) fn prune_known(&self) -> Result<()> {
-        let end = self.epoch().saturating_sub(PAST_EPOCHS).to_be_bytes();
-        for key in self.provider.rows().keys(Entity::KnownMessage, &self.scope)? {
-            if key.as_slice() < end.as_slice() {
-                self.provider.rows().delete(Entity::KnownMessage, &self.scope, &key);
-            }
-        }
-        Ok(())
-    }
+/// Fails with `CONVERSATION_CORRUPT` where what is remembered cannot be read.
+pub(crate) fn knows_soundly(provider: &Provider, scope: &[u8]) -> Result<()> {
+    are_sound(&[&OWN, &PROCESSED], Entity::KnownMessage, provider, scope)
 }
 
-/// Ordered by epoch, so that whole epochs can be forgotten.
-fn key(epoch: u64, id: &MessageId) -> [u8; 40] {
-    let mut key = [0; 40];
-    key[..8].copy_from_slice(&epoch.to_be_bytes());
-    key[8..].copy_from_slice(id);
-    key
+impl Conversation<'_> {
+    /// Remembers what became of a handshake.
+    pub(crate) fn remember(&self, id: &MessageId, fate: Fate) -> Result<()> {
+        let ring = if fate == Fate::Processed { PROCESSED } else { OWN };
+        let entry = [&[fate as u8][..], &id[..KEPT]].concat();
+        ring.push(self.provider, &self.scope, &entry)
+    }
+
+    /// What became of this handshake, if that is known.
+    pub(crate) fn fate(&self, id: &MessageId) -> Result<Option<Fate>> {
+        let read = |entry: &[u8]| match entry {
+            [fate, known @ ..] if *known == id[..KEPT] => Fate::ALL.into_iter().find(|known| *known as u8 == *fate),
+            _ => None,
+        };
+        match OWN.find(self.provider, &self.scope, read)? {
+            None => PROCESSED.find(self.provider, &self.scope, read),
+            own => Ok(own),
+        }
+    }
 }

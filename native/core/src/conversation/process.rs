@@ -115,7 +115,7 @@ impl Conversation<'_> {
         let change = change_of_proposals(&self.group, std::iter::once(&*proposal));
         let by = self.sender_now(sender);
         self.group.store_pending_proposal(self.provider.storage(), *proposal)?;
-        self.remember(&framed.message_id, framed.epoch, Fate::Processed)?;
+        self.remember(&framed.message_id, Fate::Processed)?;
         Ok(Verdict::Received(What::Proposal {
             by,
             change,
@@ -157,7 +157,7 @@ impl Conversation<'_> {
                 receipt.settled.truncate(told);
                 return Ok(refusal);
             }
-            self.remember(&framed.message_id, framed.epoch, Fate::Processed)?;
+            self.remember(&framed.message_id, Fate::Processed)?;
             self.begin_epoch()?;
         } else {
             self.bury(framed.epoch)?;

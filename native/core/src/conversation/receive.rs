@@ -72,10 +72,26 @@ impl Session {
             return Ok(());
         }
         let scope = scope_of(&framed.conversation_id)?;
-        if let Some(pending) = self
-            .pending_join(&scope)?
-            .filter(|join| join.staged.commit_id == framed.message_id)
-        {
+        let damaged = framed.answer(What::Rejected(
+            Code::ConversationCorrupt,
+            "What the keystore has of this conversation is damaged, so that nothing of it can be received. Call wipe(), then \
+             join it anew.",
+        ));
+        let (savepoint, before) = (self.provider.rows().savepoint(), receipt.lengths());
+        match self.receive_framed(scope, framed, bytes, receipt) {
+            // That of one conversation is not the trouble of the others in the batch.
+            Err(error) if error.code() == Code::ConversationCorrupt => {
+                self.provider.rows().rollback_to(savepoint);
+                receipt.truncate(before);
+                receipt.received.push(damaged);
+                Ok(())
+            }
+            received => received,
+        }
+    }
+
+    fn receive_framed(&mut self, scope: Vec<u8>, framed: Framed, bytes: &[u8], receipt: &mut Receipt) -> Result<()> {
+        if let Some(pending) = self.pending_join_by(&scope, &framed.message_id)? {
             return self.receive_own_join(scope, pending, &framed, receipt);
         }
         let row = self.find_row(&scope)?;
@@ -180,7 +196,7 @@ impl Conversation<'_> {
     }
 
     fn judge_handshake(&mut self, framed: &Framed, receipt: &mut Receipt) -> Result<Verdict> {
-        if let Some(fate) = self.fate(&framed.message_id, framed.epoch)? {
+        if let Some(fate) = self.fate(&framed.message_id)? {
             return self.judge_known(framed, fate, receipt);
         }
         let verdict = match framed.epoch {

@@ -123,7 +123,22 @@ pub struct Receipt {
     pub(crate) from_log: bool,
 }
 
+/// How much a receipt has had.
+#[derive(Clone, Copy)]
+pub(crate) struct Lengths(usize, usize, usize);
+
 impl Receipt {
+    pub(crate) fn lengths(&self) -> Lengths {
+        Lengths(self.received.len(), self.settled.len(), self.stalled.len())
+    }
+
+    /// Takes back what came since.
+    pub(crate) fn truncate(&mut self, to: Lengths) {
+        self.received.truncate(to.0);
+        self.settled.truncate(to.1);
+        self.stalled.truncate(to.2);
+    }
+
     pub(crate) fn new(handshakes_only: bool) -> Receipt {
         Receipt {
             handshakes_only,

@@ -2,12 +2,12 @@
 //! has sent.
 //!
 //! They are remembered by count, whatever the epoch: a message that comes again is never told to be
-//! lost, and an own message that comes back never to be forged. One row takes the ids as they come;
-//! when it is full it becomes a page, and the oldest page goes.
+//! lost, and an own message that comes back never to be forged.
 
 use crate::conversation::Conversation;
 use crate::conversation::known::MessageId;
-use crate::error::{Error, Result};
+use crate::conversation::ring::{Ring, are_sound};
+use crate::error::Result;
 use crate::keystore::Entity;
 use crate::limits::MAX_SEEN;
 use crate::provider::Provider;
@@ -21,13 +21,16 @@ pub(crate) enum Origin {
     Other = 1,
 }
 
-/// How many ids a page has.
-const PAGE: usize = 32;
 /// How much of an id is kept: enough that nobody finds a second message with the same beginning.
 const KEPT: usize = 16;
-const ENTRY: usize = KEPT + 1;
-/// The row that takes the ids begins with the number of the page that it becomes.
-const HEAD: &[u8] = b"head";
+
+/// An entry is the origin and the id.
+const SEEN: Ring = Ring {
+    entity: Entity::Seen,
+    name: b"",
+    entry: 1 + KEPT,
+    most: MAX_SEEN,
+};
 
 impl Conversation<'_> {
     /// Remembers a message.
@@ -41,65 +44,25 @@ impl Conversation<'_> {
     }
 }
 
+/// Fails with `CONVERSATION_CORRUPT` where what is remembered cannot be read.
+pub(crate) fn sees_soundly(provider: &Provider, scope: &[u8]) -> Result<()> {
+    are_sound(&[&SEEN], Entity::Seen, provider, scope)
+}
+
 /// Remembers a message of this conversation.
 pub(crate) fn see(provider: &Provider, scope: &[u8], id: &MessageId, origin: Origin) -> Result<()> {
-    let rows = provider.rows();
-    let mut head = match rows.get(Entity::Seen, scope, HEAD)? {
-        Some(head) => head.to_vec(),
-        None => 0u64.to_be_bytes().to_vec(),
-    };
-    head.push(origin as u8);
-    head.extend_from_slice(&id[..KEPT]);
-    if head.len() >= 8 + PAGE * ENTRY {
-        let number = number_of(&head)?;
-        rows.put(Entity::Seen, scope, &number.to_be_bytes(), entries(&head).to_vec());
-        let most = (MAX_SEEN / PAGE) as u64;
-        if let Some(oldest) = number.checked_sub(most) {
-            rows.delete(Entity::Seen, scope, &oldest.to_be_bytes());
-        }
-        head = (number + 1).to_be_bytes().to_vec();
-    }
-    rows.put(Entity::Seen, scope, HEAD, head);
-    Ok(())
+    let entry = [&[origin as u8][..], &id[..KEPT]].concat();
+    SEEN.push(provider, scope, &entry)
 }
 
 /// Where this message of this conversation came from, if it is known; also of a conversation that
-/// removed this client. Reads the newest page first.
+/// removed this client.
 pub(crate) fn origin(provider: &Provider, scope: &[u8], id: &MessageId) -> Result<Option<Origin>> {
-    let rows = provider.rows();
-    let Some(head) = rows.get(Entity::Seen, scope, HEAD)? else {
-        return Ok(None);
-    };
-    if let Some(origin) = find(entries(&head), id) {
-        return Ok(Some(origin));
-    }
-    for number in (0..number_of(&head)?).rev() {
-        let Some(page) = rows.get(Entity::Seen, scope, &number.to_be_bytes())? else {
-            break;
-        };
-        if let Some(origin) = find(&page, id) {
-            return Ok(Some(origin));
-        }
-    }
-    Ok(None)
-}
-
-fn number_of(head: &[u8]) -> Result<u64> {
-    let number = head
-        .first_chunk()
-        .ok_or_else(|| Error::internal("the row of seen messages is too short"))?;
-    Ok(u64::from_be_bytes(*number))
-}
-
-fn entries(head: &[u8]) -> &[u8] {
-    head.get(8..).unwrap_or_default()
-}
-
-fn find(entries: &[u8], id: &MessageId) -> Option<Origin> {
-    let entry = entries.chunks_exact(ENTRY).find(|entry| entry[1..] == id[..KEPT])?;
-    Some(if entry[0] == Origin::Own as u8 {
-        Origin::Own
-    } else {
-        Origin::Other
+    SEEN.find(provider, scope, |entry| match entry {
+        [origin, seen @ ..] if *seen == id[..KEPT] => Some(match *origin {
+            origin if origin == Origin::Own as u8 => Origin::Own,
+            _ => Origin::Other,
+        }),
+        _ => None,
     })
 }

@@ -7,7 +7,7 @@
 use openmls::prelude::{QueuedProposal, Sender};
 use openmls_traits::OpenMlsProvider;
 
-use crate::codec::{decode, encode};
+use crate::codec::{decode_of, encode};
 use crate::conversation::Conversation;
 use crate::error::Result;
 use crate::keystore::Entity;
@@ -60,7 +60,7 @@ impl Conversation<'_> {
         let mut rows = self.provider.rows().list(Entity::SetAside, &self.scope)?;
         rows.retain(|(key, _)| key.as_slice() != LEFT_OUT);
         for (_, value) in &rows {
-            let proposal: QueuedProposal = decode(value)?;
+            let proposal: QueuedProposal = decode_of(&self.scope, value)?;
             self.group.store_pending_proposal(self.provider.storage(), proposal)?;
         }
         Ok(!rows.is_empty())

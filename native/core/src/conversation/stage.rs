@@ -32,7 +32,7 @@ impl Conversation<'_> {
     /// Builds the commit of this work, with the pending proposals that fit, and stages it.
     fn stage(&mut self, intent: &Intent, work: Work) -> Result<StagedCommit> {
         // OpenMLS' builder would silently replace a staged commit, which may be on its way.
-        if self.staged()?.is_some() {
+        if self.has_staged()? {
             return Err(Error::internal("a commit of this conversation is staged already"));
         }
         self.burn_handshakes()?;
@@ -87,7 +87,7 @@ impl Conversation<'_> {
         };
         self.store_staged(&staged)?;
         self.count_handshake()?;
-        self.remember(&staged.commit_id, staged.epoch, Fate::Sent)?;
+        self.remember(&staged.commit_id, Fate::Sent)?;
         Ok(staged)
     }
 
@@ -170,6 +170,11 @@ impl Conversation<'_> {
         self.provider.read(Entity::StagedCommit, &self.scope, &[])
     }
 
+    /// Whether a commit is staged now; nothing of it is read.
+    pub(crate) fn has_staged(&self) -> Result<bool> {
+        self.provider.rows().has(Entity::StagedCommit, &self.scope, &[])
+    }
+
     /// The commit staged now, if it is this one.
     pub(crate) fn staged_as(&self, commit_id: &MessageId) -> Result<Option<StagedCommit>> {
         Ok(self.staged()?.filter(|staged| staged.commit_id == *commit_id))
@@ -204,7 +209,7 @@ impl Conversation<'_> {
             .changing(Changes::Present, || self.group.merge_pending_commit(self.provider))
             .map_err(|cause| Error::internal("the commit could not be merged").caused_by(cause))?;
         self.forget_staged()?;
-        self.remember(&staged.commit_id, staged.epoch, Fate::Merged)?;
+        self.remember(&staged.commit_id, Fate::Merged)?;
         self.row.state = State::Member;
         self.row.replaced = None;
         if let Some(credential) = staged.credential {
@@ -217,7 +222,7 @@ impl Conversation<'_> {
     /// A commit of another member takes the epoch: the staged one, if any, can never be merged.
     pub(crate) fn lose_staged(&mut self, receipt: &mut Receipt) -> Result<()> {
         if let Some(staged) = self.staged()? {
-            self.remember(&staged.commit_id, staged.epoch, Fate::Lost)?;
+            self.remember(&staged.commit_id, Fate::Lost)?;
         }
         self.give_up_staged(false, receipt)
     }
@@ -242,7 +247,6 @@ impl Conversation<'_> {
         self.store_row()?;
         self.note_epoch()?;
         self.forget_what_was_set_aside()?;
-        self.prune_known()?;
         self.prune_past_members()?;
         self.prune_generations()
     }

@@ -6,8 +6,7 @@ use openmls_traits::OpenMlsProvider;
 use openmls_traits::storage::StorageProvider;
 use tls_codec::{DeserializeBytes, Serialize as _, VLBytes};
 
-use crate::codec::decode;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::key_package::{KeyPackageRow, reference_of};
 use crate::keystore::Entity;
 use crate::limits::{KEY_PACKAGE_GRACE_MS, MAX_FORGOTTEN, MAX_LIST};
@@ -46,7 +45,8 @@ impl Session {
             .try_for_each(|reference| self.forget_key_package(reference))
     }
 
-    /// Deletes the key packages that ended some days ago, but not too many at once.
+    /// Deletes the key packages that ended some days ago, but not too many at once. One that is damaged is of no use any more, and
+    /// goes with them.
     pub(crate) fn forget_old_key_packages(&self) -> Result<Left> {
         let now_ms = self.provider.clock().now_ms();
         let mut left = Left {
@@ -54,8 +54,8 @@ impl Session {
             next_ms: u64::MAX,
         };
         let mut forgotten = 0;
-        for (reference, value) in self.provider.rows().list(Entity::KeyPackage, &[])? {
-            let ends_ms = decode::<KeyPackageRow>(&value)?.ends_ms();
+        for reference in self.provider.rows().keys(Entity::KeyPackage, &[])? {
+            let ends_ms = self.key_package_row(&reference)?.map_or(0, |row| row.ends_ms());
             if ends_ms > now_ms {
                 left.next_ms = left.next_ms.min(ends_ms);
             } else if forgotten < MAX_FORGOTTEN {
@@ -70,8 +70,10 @@ impl Session {
 
     /// The last-resort key packages of this credential have been replaced now: they are not to be published again, and go.
     pub(crate) fn retire_last_resort(&self, credential: &[u8]) -> Result<()> {
-        for (reference, value) in self.provider.rows().list(Entity::KeyPackage, &[])? {
-            let mut row: KeyPackageRow = decode(&value)?;
+        for reference in self.provider.rows().keys(Entity::KeyPackage, &[])? {
+            let Some(mut row) = self.key_package_row(&reference)? else {
+                continue;
+            };
             if row.last_resort && row.replaced_ms.is_none() && row.credential == credential {
                 row.replaced_ms = Some(self.provider.clock().now_ms());
                 self.provider.write(Entity::KeyPackage, &[], &reference, &row)?;
@@ -82,14 +84,20 @@ impl Session {
 
     /// Deletes the key packages that are such, with their private keys.
     pub(crate) fn forget_key_packages(&self, which: impl Fn(&MlsKeyPackage) -> bool) -> Result<()> {
-        for (_, value) in self.provider.rows().list(Entity::KeyPackageBundle, &[])? {
-            let bundle: KeyPackageBundle = decode(&value)?;
+        for key in self.provider.rows().keys(Entity::KeyPackageBundle, &[])? {
+            let bundle: Option<KeyPackageBundle> = whole(self.provider.read(Entity::KeyPackageBundle, &[], &key))?;
+            let Some(bundle) = bundle else { continue };
             if which(bundle.key_package()) {
                 let reference = reference_of(self.provider.crypto(), bundle.key_package())?;
                 self.forget_key_package(&reference)?;
             }
         }
         Ok(())
+    }
+
+    /// What is known about a key package; `None` for one that is damaged.
+    pub(super) fn key_package_row(&self, reference: &[u8]) -> Result<Option<KeyPackageRow>> {
+        whole(self.provider.read(Entity::KeyPackage, &[], reference))
     }
 
     fn forget_key_package(&self, reference: &[u8]) -> Result<()> {
@@ -101,6 +109,14 @@ impl Session {
             }
         }
         self.provider.storage().delete_key_package(&hash_ref(reference)?)
+    }
+}
+
+/// What was read, or nothing where it is damaged: the others are not.
+fn whole<T>(read: Result<Option<T>>) -> Result<Option<T>> {
+    match read {
+        Err(error) if error.code() == Code::DatabaseCorrupt => Ok(None),
+        read => read,
     }
 }
 

@@ -7,10 +7,10 @@ use std::cell::Cell;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::Storage;
-use super::place::{Epoch, Key, Place, join};
+use super::place::{Epoch, Place, join};
 use super::split::{Depth, split};
-use crate::codec::{decode, encode};
-use crate::error::{Code, Error, Result};
+use crate::codec::{decode_of, encode};
+use crate::error::{Error, Result};
 use crate::keystore::Entity;
 
 /// The key of a value in one row.
@@ -53,10 +53,15 @@ impl Changes {
 impl Storage {
     /// Does what changes no message secrets but these.
     pub(crate) fn changing<R>(&self, changes: Changes, work: impl FnOnce() -> R) -> R {
-        let before = self.expected.0.replace(changes);
-        let result = work();
-        self.expected.0.set(before);
-        result
+        /// Puts back what was expected before, also when the work panics.
+        struct Before<'a>(&'a Cell<Changes>, Changes);
+        impl Drop for Before<'_> {
+            fn drop(&mut self) {
+                self.0.set(self.1);
+            }
+        }
+        let _before = Before(&self.expected.0, self.expected.0.replace(changes));
+        work()
     }
 
     /// Writes what has changed.
@@ -99,22 +104,11 @@ impl Storage {
         let rows = self.keystore.rows().list_with_image(Entity::MessageSecrets, scope)?;
         match rows.as_slice() {
             [] => Ok(None),
-            [(key, whole)] if key.is_empty() => decode(whole).map(Some),
+            [(key, whole)] if key.is_empty() => decode_of(scope, whole).map(Some),
             rows => {
-                let corrupt = || {
-                    let message = "The keystore holds rows that do not belong together. Create a new client.";
-                    Error::new(Code::DatabaseCorrupt, message)
-                };
-                decode(&join(rows).ok_or_else(corrupt)?).map(Some)
+                let whole = join(rows).ok_or_else(|| Error::damaged(scope))?;
+                decode_of(scope, &whole).map(Some)
             }
         }
-    }
-
-    pub(super) fn delete_message_secrets_of(&self, scope: &[u8]) -> Result<()> {
-        let rows = self.keystore.rows();
-        let mut image = rows.image(Entity::MessageSecrets, scope)?;
-        image.note.clear();
-        rows.replace(image, std::iter::empty::<(Key, &[u8])>(), NOTHING);
-        Ok(())
     }
 }

@@ -8,6 +8,10 @@ use crate::codec::Secret;
 pub(super) const PAGE: u32 = 32;
 /// How a missing entry is written: MessagePack's nil.
 pub(super) const NONE: u8 = 0xc0;
+/// How many entries without a row there are at most, in all vectors together: more than a group has
+/// whose tree fits into the largest message. A row whose key says otherwise is damaged, and nothing
+/// is allocated for it.
+const MOST_MISSING: usize = 1 << 22;
 
 /// The key of a row.
 pub(super) type Key = [u8; 14];
@@ -51,7 +55,11 @@ pub(super) fn join(rows: &[(Vec<u8>, impl AsRef<[u8]>)]) -> Option<Secret> {
         .iter()
         .map(|place| usize::try_from(place.missing_since(before.replace(*place))).ok())
         .collect::<Option<_>>()?;
-    let length = rows.iter().map(|(_, row)| row.as_ref().len()).sum::<usize>() + missing.iter().sum::<usize>();
+    let nils = missing
+        .iter()
+        .try_fold(0_usize, |sum, missing| sum.checked_add(*missing))
+        .filter(|nils| *nils <= MOST_MISSING)?;
+    let length = rows.iter().map(|(_, row)| row.as_ref().len()).sum::<usize>() + nils;
     let mut bytes = Zeroizing::new(Vec::with_capacity(length));
     for ((_, row), missing) in rows.iter().zip(missing) {
         bytes.extend(std::iter::repeat_n(NONE, missing));
@@ -133,4 +141,34 @@ impl Section {
         Section::ApplicationRatchets,
         Section::Leaves,
     ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(epoch: Epoch, section: Section, entry: u32) -> (Vec<u8>, Vec<u8>) {
+        (Place::Row(epoch, section, entry).key().to_vec(), vec![NONE])
+    }
+
+    #[test]
+    fn a_false_key_allocates_nothing() {
+        for entry in [u32::MAX, 1 << 31, 1 << 23] {
+            let rows = [
+                row(Epoch::Present, Section::Beginning, 0),
+                row(Epoch::Present, Section::LeafNodes, entry),
+            ];
+            assert!(join(&rows).is_none(), "{entry}");
+        }
+        // Nor do many of them, none of which is too far out by itself.
+        let many: Vec<_> = (0..200)
+            .map(|epoch| row(Epoch::Past(epoch), Section::LeafNodes, 1 << 20))
+            .collect();
+        assert!(join(&many).is_none());
+        let far = [
+            row(Epoch::Present, Section::Beginning, 0),
+            row(Epoch::Present, Section::LeafNodes, 1 << 20),
+        ];
+        assert_eq!(join(&far).expect("a large group").len(), 2 + (1 << 20));
+    }
 }

@@ -87,7 +87,7 @@ impl World {
         let info = alice.step(|session| session.group_info(TEAM)).expect("she is a member");
         let mut infos = vec![small.group_info.clone(), info];
         let welcomes = vec![small.welcome.expect("it adds bob").to_vec()];
-        let large = alice.commit(Request::Add(others.iter_mut().map(Client::invitee).collect()));
+        let large = alice.commit(Request::add(others.iter_mut().map(Client::invitee).collect()));
         infos.push(large.group_info);
         let mut packages: Vec<Vec<u8>> = (0..2).map(|n| Client::of(&format!("new {n}")).key_package()).collect();
         packages.push(Mallory::of("mallory").key_package());

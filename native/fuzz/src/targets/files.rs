@@ -98,7 +98,7 @@ fn use_it(keystore: Keystore) {
     let sent = session.step(|session| session.encrypt(TEAM, b"hello", b""));
     noted("encrypt", sent);
     noted("store", session.store());
-    let staged = session.step(|session| session.stage_commit(TEAM, Request::Update));
+    let staged = session.step(|session| session.stage_commit(TEAM, Request::update()));
     noted("commit", staged);
     noted("store", session.store());
     noted("close", session.close());

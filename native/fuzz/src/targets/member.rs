@@ -92,7 +92,7 @@ impl World {
         let welcome = founding.welcome.expect("it adds them");
         bob.join(&welcome);
         mallory.join(&welcome);
-        let update = alice.commit(Request::Update);
+        let update = alice.commit(Request::update());
         bob.receive(&update.commit);
         mallory.receive(&update.commit);
         let mut carol = carol;
@@ -278,7 +278,7 @@ fn can_act(client: &mut Client) {
     );
     let staged = client
         .session
-        .step(|session| session.stage_commit(TEAM, Request::Update));
+        .step(|session| session.stage_commit(TEAM, Request::update()));
     noted("act", staged);
 }
 

@@ -115,7 +115,7 @@ impl Team {
 
         // Of the epoch before: read late, known, or stale.
         let mut genuine = vec![bob.send(b"early"), alice.send(b"her own"), founding.commit.clone()];
-        let update = bob.commit(Request::Update);
+        let update = bob.commit(Request::update());
         let early = bob.send(b"of the next epoch");
         alice.receive(&update.commit);
         genuine.extend([update.commit, early]);
@@ -138,11 +138,11 @@ impl Team {
         genuine.push(Mallory::of("oscar").join_from_outside(&info));
         let carol = Client::of("carol").key_package();
         genuine.push(bob.send(b"now"));
-        genuine.push(bob.stage(Request::Add(vec![invitee(carol)])).commit);
+        genuine.push(bob.stage(Request::add(vec![invitee(carol)])).commit);
         let staged = bob.step(|session| session.staged_commit(TEAM));
         bob.merge(&staged.expect("memory can be read").expect("it was staged"));
         genuine.push(bob.send(b"to come"));
-        genuine.push(bob.commit(Request::Update).commit);
+        genuine.push(bob.commit(Request::update()).commit);
         // And of a conversation that alice is not in.
         let mut dave = Client::of("dave");
         let credential = dave.credential.clone();

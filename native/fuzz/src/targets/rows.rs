@@ -117,7 +117,7 @@ fn act(alice: &mut Client, what: usize, message: &[u8], commit: &[u8], carol: &[
             }
         }
         5 => {
-            let add = Request::Add(vec![invitee(carol.to_vec())]);
+            let add = Request::add(vec![invitee(carol.to_vec())]);
             let staged = noted("commit", alice.step(|session| session.stage_commit(TEAM, add)));
             if let Some(staged) = staged.flatten() {
                 noted(
@@ -128,7 +128,7 @@ fn act(alice: &mut Client, what: usize, message: &[u8], commit: &[u8], carol: &[
         }
         6 => drop(noted(
             "update",
-            alice.step(|session| session.stage_commit(TEAM, Request::Update)),
+            alice.step(|session| session.stage_commit(TEAM, Request::update())),
         )),
         7 => drop(noted(
             "state",
@@ -154,7 +154,7 @@ impl World {
         let founding = bob.found(vec![alice.invitee()]);
         alice.join(&founding.welcome.expect("it adds alice"));
         for _ in 0..2 {
-            let update = bob.commit(Request::Update);
+            let update = bob.commit(Request::update());
             alice.receive(&update.commit);
             let text = bob.send(b"hello");
             alice.receive(&text);
@@ -168,10 +168,10 @@ impl World {
             .step(|session| session.set_data("cursor", Some(b"7")))
             .expect("it can be stored");
         let message = bob.send(b"hello again");
-        let commit = bob.commit(Request::Update).commit;
+        let commit = bob.commit(Request::update()).commit;
         let early = bob.send(b"early");
         alice.receive(&early);
-        alice.stage(Request::Update);
+        alice.stage(Request::update());
         let mut rows = Vec::new();
         for &entity in Entity::ALL {
             let stored = alice.session.rows().list_all(entity).expect("memory can be read");
