@@ -305,7 +305,7 @@ fn closed() -> Error {
 
 /// Turns a panic into an error. The process does not exit meanwhile.
 fn guarded<R>(work: impl FnOnce() -> Result<R>) -> Result<R> {
-    catch_unwind(AssertUnwindSafe(|| sqlcipher_key::at_work(work))).unwrap_or_else(|_| {
+    catch_unwind(AssertUnwindSafe(|| unsafe_calls::at_work(work))).unwrap_or_else(|_| {
         Err(Error::new(
             Code::InternalError,
             "Something that cannot happen did, and this session cannot go on. Nothing stored is lost: close it and open it \

@@ -33,7 +33,7 @@ pub(super) fn open(path: &Path, key: &DatabaseKey) -> Result<Connection> {
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         .map_err(opening)?;
-    sqlcipher_key::key(&connection, key.bytes()).map_err(opening)?;
+    unsafe_calls::key(&connection, key.bytes()).map_err(opening)?;
     connection
         .execute_batch("PRAGMA cipher_compatibility = 4")
         .map_err(opening)?;
@@ -73,8 +73,8 @@ fn begin() {
     static BEGUN: Once = Once::new();
     BEGUN.call_once(|| {
         // What fails here fails again, and is told, at the real opening. The key makes OpenSSL begin, too.
-        let _ = Connection::open_in_memory().and_then(|connection| sqlcipher_key::key(&connection, &[0; 32]));
-        sqlcipher_key::exit_waits();
+        let _ = Connection::open_in_memory().and_then(|connection| unsafe_calls::key(&connection, &[0; 32]));
+        unsafe_calls::exit_waits();
     });
 }
 

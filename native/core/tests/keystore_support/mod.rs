@@ -71,7 +71,7 @@ impl Folder {
     /// The file as another program that knows the key has it.
     pub fn other_program(&self) -> Connection {
         let connection = Connection::open(self.database()).expect("the file opens");
-        sqlcipher_key::key(&connection, &KEY).expect("it takes the key");
+        unsafe_calls::key(&connection, &KEY).expect("it takes the key");
         connection
     }
 }

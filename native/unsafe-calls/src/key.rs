@@ -3,10 +3,6 @@
 //! `PRAGMA key` would put the key into a statement: into SQLite's parser, its statement cache and whatever traces
 //! statements. SQLCipher's C function takes it as bytes.
 
-mod exit;
-
-pub use exit::{at_work, exit_waits};
-
 use rusqlite::{Connection, Error, Result, ffi};
 use zeroize::Zeroizing;
 
