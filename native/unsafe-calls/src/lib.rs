@@ -2,6 +2,8 @@
 
 mod exit;
 mod key;
+mod lock;
 
 pub use exit::{at_work, exit_waits};
 pub use key::key;
+pub use lock::lock_file;
