@@ -21,7 +21,10 @@ mod receive;
 use napi_derive::napi;
 
 // Cargo builds one core for everybody who asks for it together: none that another crate has opened gets into an addon.
-const _: () = assert!(!conclave_core::OPEN_TO_FUZZER, "the addon is built without the feature `fuzzing` of the core");
+const _: () = assert!(
+    !conclave_core::OPEN_TO_FUZZER,
+    "the addon is built without the feature `fuzzing` of the core"
+);
 
 /// The version of the package that this binary belongs to. No package has the version of a control, so that none loads it.
 #[napi(catch_unwind)]

@@ -73,6 +73,8 @@ codes! {
     DatabaseKeyWrong = "DATABASE_KEY_WRONG",
     DatabaseCorrupt = "DATABASE_CORRUPT",
     DatabaseTooNew = "DATABASE_TOO_NEW",
+    DatabaseLost = "DATABASE_LOST",
+    DatabaseRolledBack = "DATABASE_ROLLED_BACK",
     DatabaseIo = "DATABASE_IO",
     InternalError = "INTERNAL_ERROR",
 }

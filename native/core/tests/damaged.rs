@@ -420,7 +420,7 @@ fn a_seal_that_does_not_open_is_the_trouble_of_its_conversation() {
     dora.session.close().expect("it can be closed");
     // Somebody with the key exchanges the values of two rows of the team, seals and all.
     let other = rusqlite::Connection::open(&path).expect("the file opens");
-    sqlcipher_key::key(&other, &key).expect("it takes the key");
+    unsafe_calls::key(&other, &key).expect("it takes the key");
     let of = |kind: Entity| -> (i64, Vec<u8>, Vec<u8>) {
         let sql = "SELECT rows.id, rows.value, seals.key FROM rows JOIN seals USING (id)
                    WHERE entity = ?1 AND instr(scope, ?2) > 0";

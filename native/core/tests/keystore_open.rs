@@ -19,8 +19,8 @@ fn what_was_flushed_is_there_when_it_is_opened_again() {
     alice.close().expect("a clean close");
     assert_eq!(
         folder.names(),
-        ["alice.db"],
-        "nothing but the database stays after a close"
+        ["alice.db", "alice.db.lock"],
+        "nothing but the database and its lock file stays after a close"
     );
 
     let again = folder.open();
@@ -33,11 +33,28 @@ fn what_was_flushed_is_there_when_it_is_opened_again() {
 }
 
 #[test]
-fn an_empty_file_becomes_a_keystore() {
+fn an_empty_file_is_no_new_keystore() {
     let folder = Folder::new();
     fs::write(folder.database(), b"").expect("written");
+    let error = refusal(folder.database(), &key());
+    assert_eq!(error.code(), Code::DatabaseCorrupt);
+    assert!(error.to_string().starts_with("This file is empty"), "{error}");
+    assert_eq!(folder.files(), [("alice.db".to_owned(), Vec::new())].into());
+}
+
+#[test]
+fn what_a_killed_creator_has_left_is_in_nobodys_way() {
+    let folder = Folder::new();
+    for name in [
+        "alice.db-creating",
+        "alice.db-creating-wal",
+        "alice.db-creating-journal",
+    ] {
+        fs::write(folder.path().join(name), [7; 5000]).expect("written");
+    }
     fill(&folder.open());
-    assert_eq!(folder.refusal(&other_key()), Code::DatabaseKeyWrong);
+    assert_eq!(folder.names(), ["alice.db", "alice.db.lock"]);
+    assert_eq!(folder.open().rows().list_all(Entity::Tree).expect("readable").len(), 60);
 }
 
 #[test]
@@ -83,7 +100,13 @@ fn what_is_no_keystore_is_refused_and_changes_nothing() {
         let folder = Folder::new();
         fs::write(folder.database(), bytes).expect("written");
         let before = folder.files();
-        assert_eq!(folder.refusal(&key()), Code::DatabaseKeyWrong, "{} bytes", bytes.len());
+        // No keystore is shorter than a page, whatever the key.
+        let expected = if bytes.len() < 4096 {
+            Code::DatabaseCorrupt
+        } else {
+            Code::DatabaseKeyWrong
+        };
+        assert_eq!(folder.refusal(&key()), expected, "{} bytes", bytes.len());
         assert_eq!(folder.files(), before);
     }
 }
@@ -134,7 +157,7 @@ fn one_flipped_bit_anywhere_is_found_when_it_is_opened() {
         };
         assert_eq!(folder.refusal(&key()), expected, "page {} of {pages}", page + 1);
         assert!(fs::read(folder.database()).expect("its bytes") == damaged);
-        assert_eq!(folder.names(), ["alice.db"]);
+        assert_eq!(folder.names(), ["alice.db", "alice.db.lock"]);
     }
     fs::write(folder.database(), &whole).expect("written");
     folder.open();
@@ -145,7 +168,17 @@ fn a_file_that_was_cut_short_is_corrupt() {
     let folder = Folder::new();
     fill(&folder.open());
     let whole = fs::read(folder.database()).expect("its bytes");
-    for length in [4096, 5000, whole.len() / 2, whole.len() - 4096, whole.len() - 1] {
+    for length in [
+        0,
+        1,
+        100,
+        4095,
+        4096,
+        5000,
+        whole.len() / 2,
+        whole.len() - 4096,
+        whole.len() - 1,
+    ] {
         fs::write(folder.database(), &whole[..length]).expect("written");
         assert_eq!(
             folder.refusal(&key()),
@@ -238,6 +271,43 @@ fn what_cannot_be_a_file_is_an_argument_error() {
 }
 
 #[test]
+fn each_path_that_cannot_be_has_its_sentence() {
+    let folder = Folder::new();
+    fs::create_dir(folder.path().join("folder")).expect("created");
+    fs::write(folder.path().join("file"), b"x").expect("written");
+    let deep = (0..60).fold(folder.path().to_owned(), |path, _| path.join("a-folder"));
+    fs::create_dir_all(&deep).expect("created");
+    let cases = [
+        (folder.path().join("n".repeat(300)), Code::InvalidArgument, "too long"),
+        // It fits itself, but not with what is put behind the names of the files beside it.
+        (folder.path().join("n".repeat(250)), Code::InvalidArgument, "too long"),
+        (deep.join("alice.db"), Code::InvalidArgument, "too long"),
+        (folder.path().join("folder"), Code::InvalidArgument, "is a folder"),
+        (
+            folder.path().join("file/alice.db"),
+            Code::DatabaseIo,
+            "calls a folder is a file",
+        ),
+        (
+            folder.path().join("none/alice.db"),
+            Code::DatabaseIo,
+            "folder does not exist",
+        ),
+    ];
+    for (path, code, says) in cases {
+        let error = refusal(&path, &key());
+        assert_eq!(error.code(), code, "{}: {error}", path.display());
+        assert!(error.to_string().contains(says), "{}: {error}", path.display());
+    }
+    let mut left: Vec<_> = fs::read_dir(folder.path())
+        .expect("the folder")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["a-folder", "file", "folder"]);
+}
+
+#[test]
 fn a_missing_folder_is_an_io_error_that_says_so() {
     let folder = Folder::new();
     let error = refusal(folder.path().join("no such folder/alice.db"), &key());
@@ -264,7 +334,7 @@ fn names_that_sqlite_reads_as_something_else_are_files() {
         fill(&keystore);
         assert!(fs::metadata(&path).expect("a file").len() > 0, "{name}");
     }
-    assert_eq!(folder.names().len(), 5);
+    assert_eq!(folder.names().len(), 10, "each with its lock file");
 }
 
 #[test]
@@ -297,6 +367,91 @@ mod links {
         let by_link = Keystore::open(&link, &key()).expect("opens");
         assert_eq!(folder.refusal(&key()), Code::DatabaseInUse);
         assert_eq!(by_link.rows().list_all(Entity::Tree).expect("readable").len(), 60);
+    }
+
+    #[test]
+    fn what_is_no_keystore_keeps_its_mode() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = Folder::new();
+        for (bytes, expected) in [
+            (vec![b'x'; 5000], Code::DatabaseKeyWrong),
+            (vec![], Code::DatabaseCorrupt),
+        ] {
+            fs::write(folder.database(), bytes).expect("written");
+            fs::set_permissions(folder.database(), fs::Permissions::from_mode(0o644)).expect("set");
+            assert_eq!(folder.refusal(&key()), expected);
+            let mode = fs::metadata(folder.database()).expect("there").permissions().mode();
+            assert_eq!(mode & 0o777, 0o644);
+        }
+    }
+
+    /// A folder, a file, or what the lock file would be, that may not be written.
+    #[test]
+    fn what_cannot_be_written_is_named() {
+        use std::os::unix::fs::PermissionsExt;
+        const TEST: &str = "links::what_cannot_be_written_is_named";
+        if let Some(database) = child::part() {
+            let error = refusal(database, &key());
+            assert_eq!(error.code(), Code::DatabaseIo);
+            child::say(&format!("said: {error}"));
+            return;
+        }
+        let folder = Folder::new();
+        fill(&folder.open());
+        let mode = |path: &std::path::Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("set");
+        };
+        let lock = folder.path().join("alice.db.lock");
+        let said = || child::said_by_nobody(TEST, &folder.database(), "said: ");
+        for path in [folder.path(), &lock] {
+            mode(path, 0o777);
+        }
+        mode(&folder.database(), 0o444);
+        assert_eq!(
+            said(),
+            "Cannot open the keystore's file: its file or folder cannot be written. Check the permissions."
+        );
+        fs::remove_file(&lock).expect("removed");
+        mode(folder.path(), 0o555);
+        assert_eq!(
+            said(),
+            "Cannot open the lock file in the keystore's folder: its file or folder cannot be written. Check the permissions."
+        );
+        mode(folder.path(), 0o755);
+        folder.open();
+    }
+
+    #[test]
+    fn what_is_in_the_place_of_a_file_is_neither_followed_nor_waited_for() {
+        let folder = Folder::new();
+        let pipe = |path: &std::path::Path| {
+            let made = std::process::Command::new("mkfifo").arg(path).status();
+            assert!(made.expect("mkfifo is there").success());
+        };
+        for suffix in [".lock", "-wal", "-journal", "-creating"] {
+            let place = folder.path().join(format!("alice.db{suffix}"));
+            let makes: [&dyn Fn(); 4] = [
+                &|| symlink("/nonexistent/x", &place).expect("linked"),
+                &|| symlink("elsewhere", &place).expect("linked"),
+                &|| pipe(&place),
+                &|| fs::create_dir(&place).expect("created"),
+            ];
+            fs::write(folder.path().join("elsewhere"), b"precious").expect("written");
+            for make in makes {
+                make();
+                let error = refusal(folder.database(), &key());
+                assert_eq!(error.code(), Code::DatabaseIo, "{suffix}: {error}");
+                assert!(error.to_string().contains("Remove that."), "{error}");
+                if place.is_dir() {
+                    fs::remove_dir(&place).expect("still there");
+                } else {
+                    fs::remove_file(&place).expect("still there");
+                }
+                assert_eq!(folder.files(), [("elsewhere".to_owned(), b"precious".to_vec())].into());
+            }
+        }
+        pipe(&folder.database());
+        assert_eq!(folder.refusal(&key()), Code::InvalidArgument);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::thread;
 
 use conclave_core::error::Code;
 use conclave_core::keystore::{Entity, Keystore};
-use keystore_support::{Folder, child, fill, key, other_key};
+use keystore_support::{Folder, child, code, fill, key, other_key, refusal};
 
 #[test]
 fn a_second_opener_is_refused_at_once_and_first() {
@@ -34,7 +34,7 @@ fn a_keystore_moves_between_threads() {
     assert_eq!(folder.open().rows().list_all(Entity::Tree).expect("readable").len(), 60);
 }
 
-/// The lock file comes and goes with its owner; in between nobody may slip in beside another.
+/// In between nobody may slip in beside another, also not while the keystore is created, and when the lock file is deleted.
 #[test]
 fn however_many_come_and_go_there_is_one_owner() {
     let folder = Folder::new();
@@ -44,7 +44,9 @@ fn however_many_come_and_go_there_is_one_owner() {
             match Keystore::open(folder.database(), &key()) {
                 Ok(_owned) => {
                     assert_eq!(owners.fetch_add(1, SeqCst), 0, "two owners");
-                    turns.fetch_add(1, SeqCst);
+                    if turns.fetch_add(1, SeqCst) % 3 == 0 {
+                        let _ = fs::remove_file(folder.path().join("alice.db.lock"));
+                    }
                     owners.fetch_sub(1, SeqCst);
                 }
                 Err(error) => assert_eq!(error.code(), Code::DatabaseInUse, "{:?}", error.source()),
@@ -67,12 +69,141 @@ fn the_lock_dies_with_a_killed_holder() {
     holder.hear("held");
     assert_eq!(folder.refusal(&key()), Code::DatabaseInUse);
     holder.kill();
-    assert!(
-        folder.names().contains(&"alice.db.lock".to_owned()),
-        "a killed holder cannot tidy up"
-    );
     fill(&folder.open());
-    assert_eq!(folder.names(), ["alice.db"]);
+    assert_eq!(folder.names(), ["alice.db", "alice.db.lock"]);
+}
+
+#[cfg(unix)]
+mod other_names {
+    use super::*;
+
+    /// What a second opener is told, here and in another process.
+    fn second_openers(test: &str, path: &std::path::Path) -> [String; 2] {
+        let here = refusal(path, &key()).code().as_str().to_owned();
+        let mut other = child::start(test, path);
+        let there = other.hear("refused: ");
+        other.kill();
+        [here, there]
+    }
+
+    fn plays_second_opener() -> bool {
+        let Some(database) = child::part() else { return false };
+        child::say(&format!("refused: {}", refusal(database, &key()).code().as_str()));
+        true
+    }
+
+    #[test]
+    fn without_its_lock_file_a_keystore_has_one_owner_still() {
+        if plays_second_opener() {
+            return;
+        }
+        let folder = Folder::new();
+        let alice = folder.open();
+        fs::remove_file(folder.path().join("alice.db.lock")).expect("removed");
+        let told = second_openers(
+            "other_names::without_its_lock_file_a_keystore_has_one_owner_still",
+            &folder.database(),
+        );
+        assert_eq!(told, ["DATABASE_IN_USE", "DATABASE_IN_USE"]);
+        assert_eq!(
+            folder.names(),
+            ["alice.db", "alice.db-wal"],
+            "who is refused leaves nothing"
+        );
+        fill(&alice);
+        alice.close().expect("a clean close");
+        assert_eq!(folder.open().rows().list_all(Entity::Tree).expect("readable").len(), 60);
+    }
+
+    /// As backups make them that save what has not changed as a hard link. A bind mount is such a name as well.
+    #[test]
+    fn a_second_name_lets_nobody_in_and_must_go_before_the_next_open() {
+        if plays_second_opener() {
+            return;
+        }
+        let folder = Folder::new();
+        let alice = folder.open();
+        let second = folder.path().join("backup.db");
+        fs::hard_link(folder.database(), &second).expect("linked");
+        let told = second_openers(
+            "other_names::a_second_name_lets_nobody_in_and_must_go_before_the_next_open",
+            &second,
+        );
+        assert_eq!(told, ["DATABASE_IN_USE", "DATABASE_IN_USE"]);
+        fill(&alice);
+        alice.rows().idle().expect("its owner goes on");
+        alice.close().expect("a clean close");
+
+        let before = folder.files();
+        for path in [folder.database(), second.clone()] {
+            assert_eq!(refusal(path, &key()).code(), Code::InvalidArgument);
+        }
+        assert!(folder.files() == before, "{:?}", folder.names());
+        fs::remove_file(second).expect("removed");
+        assert_eq!(folder.open().rows().list_all(Entity::Tree).expect("readable").len(), 60);
+    }
+
+    #[test]
+    fn nothing_is_stored_in_a_file_that_nobody_finds() {
+        let losses: [(&str, fn(&Folder)); 5] = [
+            ("deleted", |folder| {
+                fs::remove_file(folder.database()).expect("removed");
+            }),
+            ("renamed", |folder| {
+                fs::rename(folder.database(), folder.path().join("moved.db")).expect("renamed");
+            }),
+            ("replaced", |folder| {
+                let copy = folder.path().join("copy.db");
+                fs::copy(folder.database(), &copy).expect("copied");
+                fs::rename(copy, folder.database()).expect("renamed");
+            }),
+            ("moved behind a link", |folder| {
+                fs::rename(folder.database(), folder.path().join("moved.db")).expect("renamed");
+                std::os::unix::fs::symlink("moved.db", folder.database()).expect("linked");
+            }),
+            ("without its log", |folder| {
+                fs::remove_file(folder.path().join("alice.db-wal")).expect("removed");
+            }),
+        ];
+        for (what, lose) in losses {
+            let folder = Folder::new();
+            let alice = folder.open();
+            fill(&alice);
+            lose(&folder);
+            alice.rows().put(Entity::Data, b"", b"cursor", b"18".to_vec());
+            assert_eq!(code(alice.rows().flush()), Some(Code::DatabaseLost), "{what}");
+            assert!(alice.rows().is_dirty(), "{what}: a failed flush leaves what is pending");
+            assert_eq!(code(alice.rows().idle()), Some(Code::DatabaseLost), "{what}");
+            assert_eq!(code(alice.close()), Some(Code::DatabaseLost), "{what}");
+        }
+    }
+
+    #[test]
+    fn what_was_stored_before_is_in_the_renamed_file_and_nothing_else_is() {
+        let folder = Folder::new();
+        let alice = folder.open();
+        fill(&alice);
+        let moved = folder.path().join("moved.db");
+        fs::rename(folder.database(), &moved).expect("renamed");
+        assert_eq!(refusal(&moved, &key()).code(), Code::DatabaseInUse);
+        assert_eq!(code(alice.rows().idle()), Some(Code::DatabaseLost));
+        // Putting it back heals nothing: who knows what happened meanwhile.
+        fs::rename(&moved, folder.database()).expect("renamed");
+        alice.rows().put(Entity::Data, b"", b"cursor", b"18".to_vec());
+        assert_eq!(code(alice.rows().flush()), Some(Code::DatabaseLost));
+        fs::rename(folder.database(), &moved).expect("renamed");
+        assert_eq!(code(alice.close()), Some(Code::DatabaseLost));
+
+        let again = Keystore::open(&moved, &key()).expect("opens");
+        assert_eq!(again.rows().list_all(Entity::Tree).expect("readable").len(), 60);
+        assert!(
+            again
+                .rows()
+                .get(Entity::Data, b"", b"cursor")
+                .expect("readable")
+                .is_none()
+        );
+    }
 }
 
 #[test]
@@ -130,8 +261,7 @@ fn a_wrong_key_changes_nothing_of_what_a_killed_owner_has_left() {
     let mut other = child::start(TEST, &folder.database());
     other.hear("flushed");
     other.kill();
-    // As after a copy: SQLite rebuilds the shared memory from the log.
-    fs::remove_file(folder.path().join("alice.db-shm")).expect("removed");
+    // As after a copy of the two files that matter.
     fs::remove_file(folder.path().join("alice.db.lock")).expect("removed");
     let before = folder.files();
     assert!(

@@ -1,6 +1,5 @@
 //! Opens SQLCipher so that nothing is readable, nothing is lost, and a wrong key is a wrong key.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Once;
 
@@ -10,12 +9,49 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use super::{DatabaseKey, failure, schema};
 use crate::error::{Code, Error, Result};
 
-/// Opens the file, which exists, with this key; an empty one becomes a new keystore.
+/// Opens the keystore in this file, which exists, with this key.
 ///
-/// Nothing is written before the key has proven right, the schema known and every page whole. `DATABASE_KEY_WRONG` when the
-/// first page does not authenticate: a damaged first page, and a file that is no keystore at all, cannot be told from a
-/// wrong key. `DATABASE_CORRUPT`, `DATABASE_TOO_NEW`, `DATABASE_IO` otherwise.
-pub(super) fn open(path: &Path, key: &DatabaseKey) -> Result<Connection> {
+/// Nothing is written before the key has proven right, the schema known, every page whole and `may_be_written` content.
+/// `DATABASE_KEY_WRONG` when the first page does not authenticate: a damaged first page, and a file that is no keystore at
+/// all, cannot be told from a wrong key. `DATABASE_CORRUPT`, `DATABASE_TOO_NEW`, `DATABASE_IO` otherwise.
+pub(super) fn open<T>(
+    path: &Path,
+    key: &DatabaseKey,
+    may_be_written: impl FnOnce(&Connection) -> Result<T>,
+) -> Result<(Connection, T)> {
+    let connection = keyed(path, key)?;
+    // Closing must not write what a failed open has only looked at. Undone below.
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        .map_err(opening)?;
+    read_first_page(&connection)?;
+    schema::check(&connection)?;
+    configure(&connection)?;
+    check_pages(&connection)?;
+    let found = may_be_written(&connection)?;
+    write_ahead(&connection)?;
+    schema::migrate(&connection)?;
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
+        .map_err(opening)?;
+    Ok((connection, found))
+}
+
+/// Makes a new keystore of this empty file. It is not on the disk yet when this returns, and no other file is left.
+pub(super) fn create(path: &Path, key: &DatabaseKey) -> Result<()> {
+    let connection = keyed(path, key)?;
+    configure(&connection)?;
+    connection
+        .query_one("PRAGMA journal_mode = MEMORY", [], |_| Ok(()))
+        .map_err(creating)?;
+    schema::migrate(&connection)?;
+    write_ahead(&connection)?;
+    connection.close().map_err(|(_, error)| creating(error))
+}
+
+/// Opens the file for us alone. Exclusive mode comes before the first read, so that SQLite never lets its lock go, and keeps the
+/// log's index in memory instead of in a shared file.
+fn keyed(path: &Path, key: &DatabaseKey) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_NOFOLLOW
@@ -29,32 +65,24 @@ pub(super) fn open(path: &Path, key: &DatabaseKey) -> Result<Connection> {
             "Cannot open the keystore: its file cannot be written. Check the permissions.",
         ));
     }
-    // Closing must not write what a failed open has only looked at. Undone below.
-    connection
-        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
-        .map_err(opening)?;
     unsafe_calls::key(&connection, key.bytes()).map_err(opening)?;
     connection
-        .execute_batch("PRAGMA cipher_compatibility = 4")
+        .execute_batch("PRAGMA cipher_compatibility = 4; PRAGMA locking_mode = EXCLUSIVE")
         .map_err(opening)?;
-    read_first_page(path, &connection)?;
-    schema::check(&connection)?;
-    configure(&connection)?;
-    check_pages(&connection)?;
+    Ok(connection)
+}
+
+fn write_ahead(connection: &Connection) -> Result<()> {
     let mode: String = connection
         .query_one("PRAGMA journal_mode = WAL", [], |row| row.get(0))
         .map_err(opening)?;
-    if mode != "wal" {
-        return Err(Error::new(
-            Code::DatabaseIo,
-            "Cannot open the keystore: its file system cannot share memory, which the write-ahead log needs. Use a local disk.",
-        ));
+    if mode == "wal" {
+        return Ok(());
     }
-    schema::migrate(&connection)?;
-    connection
-        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
-        .map_err(opening)?;
-    Ok(connection)
+    Err(Error::new(
+        Code::DatabaseIo,
+        "Cannot open the keystore: its file system cannot keep a write-ahead log. Use a local disk.",
+    ))
 }
 
 /// A keystore that is gone when it is closed; no key, no file.
@@ -92,7 +120,7 @@ fn quiet(connection: &Connection) -> Result<()> {
     }
 }
 
-fn read_first_page(path: &Path, connection: &Connection) -> Result<()> {
+fn read_first_page(connection: &Connection) -> Result<()> {
     let wrong_key = || {
         Error::new(
             Code::DatabaseKeyWrong,
@@ -100,10 +128,6 @@ fn read_first_page(path: &Path, connection: &Connection) -> Result<()> {
              file's, or the beginning of the file is damaged.",
         )
     };
-    // SQLite takes a file of one byte for an empty one, and would write over it.
-    if fs::metadata(path).is_ok_and(|file| file.len() == 1) {
-        return Err(wrong_key());
-    }
     match connection.query_one("PRAGMA schema_version", [], |_| Ok(())) {
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => Err(wrong_key().caused_by(error)),
         read => read.map_err(opening),
@@ -153,8 +177,14 @@ fn opening(error: rusqlite::Error) -> Error {
     failure::opening("open the keystore", error)
 }
 
+fn creating(error: rusqlite::Error) -> Error {
+    failure::opening("create the keystore", error)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::super::DatabaseKey;
     use super::*;
 
@@ -164,8 +194,9 @@ mod tests {
         let path = folder.path().canonicalize().expect("its real path").join("alice.db");
         fs::write(&path, b"").expect("an empty file");
         let key = DatabaseKey::try_from(&[7; 32][..]).expect("32 bytes");
+        create(&path, &key).expect("is made");
         for _ in 0..2 {
-            let connection = open(&path, &key).expect("opens");
+            let (connection, ()) = open(&path, &key, |_| Ok(())).expect("opens");
             let is = |pragma: &str| {
                 let sql = format!("SELECT CAST({pragma} AS text) FROM pragma_{pragma}");
                 connection
@@ -173,6 +204,7 @@ mod tests {
                     .expect("a value")
             };
             assert_eq!(is("journal_mode"), "wal");
+            assert_eq!(is("locking_mode"), "exclusive");
             assert_eq!(is("synchronous"), "2", "FULL");
             assert_eq!(is("fullfsync"), "1");
             assert_eq!(is("checkpoint_fullfsync"), "1");

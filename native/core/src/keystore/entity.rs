@@ -87,4 +87,6 @@ entities! {
     UsedWelcome = 77,
     /// A proposal that was refused, for a commit that may name it.
     SetAside = 78,
+    /// That keys have to be renewed, since a lost state of the keystore may have used them; and what it knew.
+    Renewal = 84,
 }

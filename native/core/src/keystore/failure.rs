@@ -72,7 +72,9 @@ pub(super) fn corrupt(what: &str) -> Error {
 /// A failure of the file system while doing `what`.
 pub(super) fn io(what: &str, error: io::Error) -> Error {
     let advice = match error.kind() {
+        io::ErrorKind::InvalidFilename => return path_too_long().caused_by(error),
         io::ErrorKind::NotFound => "its folder does not exist. Create it first",
+        io::ErrorKind::NotADirectory => "what its path calls a folder is a file. Check the path",
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "its file or folder cannot be written. Check the permissions"
         }
@@ -80,4 +82,12 @@ pub(super) fn io(what: &str, error: io::Error) -> Error {
         _ => "the file system refused; the cause says why",
     };
     Error::new(Code::DatabaseIo, format!("Cannot {what}: {advice}.")).caused_by(error)
+}
+
+/// A path that the file system, or SQLite, does not take.
+pub(super) fn path_too_long() -> Error {
+    Error::invalid(
+        "The path is too long for a keystore: 500 bytes are the most, and the file's name needs room for nine more, since there \
+         are files beside it with longer names. Take a shorter one.",
+    )
 }

@@ -1,73 +1,103 @@
-//! One owner per keystore: an operating-system lock on `<file>.lock`.
+//! The lock file beside the keystore: the first thing that is taken, and the place of the [counter](super::counter).
 //!
-//! On a file of its own, because SQLite's locks on the database file vanish when anything in the process closes that
-//! file. The lock belongs to the open file: a second opener in the same process is refused too, and it dies with its holder,
-//! however that ends.
+//! It says early and cheaply that a keystore is open, and makes one opener at a time create it. What the keystore is really
+//! protected by is the lock on its own file ([`held`](super::held)): this one may be deleted by anybody. It stays when the
+//! keystore is closed, and the lock on it dies with its holder, however that ends.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::failure;
-use super::location::create_private;
+use super::location::{create_private, names, open_regular};
 use crate::error::{Code, Error, Result};
+
+/// How often it is tried again when the file comes and goes meanwhile.
+const ATTEMPTS: u32 = 100;
 
 /// Held as long as the keystore is open.
 pub(super) struct Lock {
     path: PathBuf,
-    _file: File,
+    file: File,
+    is_new: bool,
 }
 
 impl Lock {
-    /// Takes the lock, or fails at once with `DATABASE_IN_USE`. Never waits.
+    /// Takes the lock, or fails at once with `DATABASE_IN_USE`. Never waits. What is no file is not opened: `DATABASE_IO`.
     pub(super) fn acquire(path: PathBuf) -> Result<Self> {
-        loop {
-            let file = open(&path).map_err(|error| failure::io("lock the keystore", error))?;
+        for _ in 0..ATTEMPTS {
+            let Some((file, is_new)) = open(&path)? else { continue };
             match file.try_lock() {
-                Ok(()) if names(&path, &file) => return Ok(Lock { path, _file: file }),
-                Ok(()) => continue, // Its last owner removed it while we opened it: what we hold locks nobody out.
-                Err(TryLockError::WouldBlock) => {
-                    return Err(Error::new(
-                        Code::DatabaseInUse,
-                        "This keystore is open already, here or in another process. Close it there first.",
-                    ));
-                }
+                Ok(()) if names(&path, &file) => return Ok(Lock { path, file, is_new }),
+                // It was deleted while we opened it: what we hold locks nobody out.
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(in_use()),
                 Err(TryLockError::Error(error)) => return Err(failure::io("lock the keystore", error)),
             }
         }
+        Err(in_use())
     }
-}
 
-impl Drop for Lock {
-    /// Removes the file while it is still locked: whoever opened it before finds that it has lost its name and starts again.
-    /// Where that cannot be seen, it stays; an unlocked file stops nobody.
-    fn drop(&mut self) {
-        if cfg!(unix) {
+    /// What is locked.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The open has failed: a lock file that it has brought goes, unless another one has taken its place.
+    pub(super) fn take_back(self) {
+        if self.is_new && cfg!(unix) && names(&self.path, &self.file) {
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    match create_private(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match File::options().write(true).open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => open(path), // removed between the two
-            opened => opened,
-        },
-        created => created,
+/// The file, and whether it was created now; nothing where it has come or gone between two looks.
+fn open(path: &Path) -> Result<Option<(File, bool)>> {
+    let opened = match fs::symlink_metadata(path) {
+        Ok(found) if !found.is_file() => {
+            return Err(Error::new(
+                Code::DatabaseIo,
+                "Cannot lock the keystore: its lock file, which is named like it with \".lock\" behind, is a link, a folder or a \
+                 device. Remove that.",
+            ));
+        }
+        Ok(_) => open_regular(path).map(|file| Some((file, false))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => create_private(path).map(|file| Some((file, true))),
+        Err(error) => Err(error),
+    };
+    match opened {
+        Err(error) if [io::ErrorKind::AlreadyExists, io::ErrorKind::NotFound].contains(&error.kind()) => Ok(None),
+        opened => opened.map_err(|error| failure::io("open the lock file in the keystore's folder", error)),
     }
 }
 
-#[cfg(unix)]
-fn names(path: &Path, file: &File) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    match (fs::metadata(path), file.metadata()) {
-        (Ok(named), Ok(held)) => (named.dev(), named.ino()) == (held.dev(), held.ino()),
-        _ => false,
-    }
+/// What is said to a second opener.
+pub(super) fn in_use() -> Error {
+    Error::new(
+        Code::DatabaseInUse,
+        "This keystore is open already, here or in another process. Close it there first.",
+    )
 }
 
-#[cfg(not(unix))]
-fn names(_: &Path, _: &File) -> bool {
-    true
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::Lock;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_lock_file_that_is_not_its_own_stays() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("alice.db.lock");
+        for deleted in [false, true] {
+            let lock = Lock::acquire(path.clone()).expect("is free");
+            if deleted {
+                fs::remove_file(&path).expect("removed");
+                fs::write(&path, b"another one's").expect("written");
+            }
+            lock.take_back();
+            assert_eq!(path.exists(), deleted);
+        }
+    }
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use serde::{Deserialize, Serialize};
 
+use super::files::Files;
 use super::image::Image;
 use super::pending::{Change, Pending, RowId, Savepoint};
 use super::seal::Unsealable;
@@ -41,15 +42,18 @@ pub struct Rows {
     pending: RefCell<Pending>,
     /// What every access fails with from now on.
     failed: RefCell<Option<Error>>,
+    /// After `connection`, so that SQLite has closed the file before another owner is let in. None in memory.
+    files: Option<Files>,
 }
 
 impl Rows {
-    pub(super) fn over(connection: Connection) -> Self {
+    pub(super) fn over(connection: Connection, files: Option<Files>) -> Self {
         Rows {
             wal: Wal::of(&connection),
             connection,
             pending: RefCell::default(),
             failed: RefCell::default(),
+            files,
         }
     }
 
@@ -271,6 +275,14 @@ impl Rows {
         Ok(())
     }
 
+    /// The same, and makes a new state also when nothing is pending.
+    pub(super) fn flush_in_any_case(&self) -> Result<()> {
+        let mut pending = self.pending.borrow_mut();
+        self.store(pending.changes())?;
+        pending.settle();
+        Ok(())
+    }
+
     /// Stores now, durably and alone, the rows that were written since the savepoint, with their present values. For what
     /// must outlive a rollback.
     ///
@@ -301,6 +313,11 @@ impl Rows {
     /// gone from the files. To be called one second after [`unclean_since`](Rows::unclean_since) at
     /// the latest. `DATABASE_IO` or `DATABASE_IN_USE` when it cannot be done now.
     pub fn idle(&self) -> Result<()> {
+        self.refuse_when_lost()?;
+        self.empty_log()
+    }
+
+    fn empty_log(&self) -> Result<()> {
         let emptied = self.access("clean the keystore's log", |connection| self.wal.empty(connection))?;
         if emptied {
             return Ok(());
@@ -317,17 +334,27 @@ impl Rows {
         self.wal.since()
     }
 
+    /// `DATABASE_LOST`, from then on always, when the file was deleted, renamed or replaced: to be asked before anything is
+    /// handed out that relies on what was stored before.
+    pub fn refuse_when_lost(&self) -> Result<()> {
+        self.files.as_ref().map_or(Ok(()), Files::refuse_when_lost)
+    }
+
     pub(super) fn close(self) -> Result<()> {
-        let emptied = self.idle();
+        // What is in the log goes into the file also when that is lost: it may only have another name.
+        let lost = self.refuse_when_lost();
+        let emptied = self.empty_log();
         let closed = self
             .connection
             .close()
             .map_err(|(_, error)| failure::running("close the keystore", error));
-        emptied.and(closed)
+        lost.and(emptied).and(closed)
     }
 
     fn store<'a>(&self, changes: impl Iterator<Item = (&'a RowId, &'a Change)>) -> Result<()> {
-        self.access("store what has changed in the keystore", |connection| {
+        self.refuse_when_lost()?;
+        let files = self.files.as_ref();
+        let number = self.access("store what has changed in the keystore", |connection| {
             let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
             for (id, change) in changes {
                 match change {
@@ -335,10 +362,16 @@ impl Rows {
                     None => table::delete(&transaction, id)?,
                 }
             }
-            transaction.commit()
+            let number = files.map(|files| files.advance(&transaction)).transpose()?;
+            transaction.commit()?;
+            Ok(number)
         })?;
+        if let (Some(files), Some(number)) = (files, number) {
+            files.stored(number);
+        }
         self.wal.committed(&self.connection);
-        Ok(())
+        // Where it went is looked at once more, before anybody is told that it is stored.
+        self.refuse_when_lost()
     }
 }
 

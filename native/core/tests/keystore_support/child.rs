@@ -54,6 +54,24 @@ pub fn stderr_of(test: &str, database: &Path) -> String {
     String::from_utf8_lossy(&done.stderr).into_owned()
 }
 
+/// Runs this test as somebody who may write only what everybody may, and answers the rest of the line that starts so.
+#[cfg(unix)]
+pub fn said_by_nobody(test: &str, database: &Path, start: &str) -> String {
+    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::process::CommandExt;
+    const NOBODY: u32 = 65534;
+    let mut command = command(test, database);
+    let we_are_root = std::fs::metadata("/proc/self").map_or(1, |ours| ours.uid()) == 0;
+    if we_are_root {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let done = command.output().expect("the test binary runs");
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.status.success(), "the child failed: {said}");
+    let line = said.lines().find_map(|line| line.strip_prefix(start));
+    line.unwrap_or_else(|| panic!("it said {said}")).to_owned()
+}
+
 impl Other {
     /// Waits for a line that starts so; answers the rest of it.
     pub fn hear(&mut self, start: &str) -> String {

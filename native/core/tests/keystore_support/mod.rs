@@ -68,11 +68,28 @@ impl Folder {
         self.files().into_keys().collect()
     }
 
-    /// The file as another program that knows the key has it.
+    /// The file as another program that knows the key has it. Nobody else may have it open.
     pub fn other_program(&self) -> Connection {
         let connection = Connection::open(self.database()).expect("the file opens");
         unsafe_calls::key(&connection, &KEY).expect("it takes the key");
         connection
+    }
+
+    /// The files as they are now, in a folder of their own.
+    pub fn copy(&self) -> Folder {
+        let copy = Folder::new();
+        copy.put(&self.files());
+        copy
+    }
+
+    /// Makes the files these, each in its place.
+    pub fn put(&self, files: &BTreeMap<String, Vec<u8>>) {
+        for name in self.names().iter().filter(|name| !files.contains_key(*name)) {
+            fs::remove_file(self.path().join(name)).expect("removed");
+        }
+        for (name, bytes) in files {
+            fs::write(self.path().join(name), bytes).expect("written");
+        }
     }
 }
 
