@@ -23,6 +23,7 @@ mod process;
 mod ratchet_tree;
 pub mod receive;
 pub mod received;
+mod renewal;
 mod ring;
 mod seen;
 mod set_aside;

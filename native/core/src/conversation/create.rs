@@ -7,7 +7,7 @@ use crate::conversation::commit::{Request, StagedCommit};
 use crate::conversation::external_join::declaration;
 use crate::conversation::intent::Invitee;
 use crate::conversation::newest::note_epoch;
-use crate::conversation::{ConversationRow, State, join_config, scope_of};
+use crate::conversation::{ConversationRow, State, join_config, renewal, scope_of};
 use crate::credential::CredentialRow;
 use crate::error::{Code, Error, Result};
 use crate::id::check_id;
@@ -68,6 +68,7 @@ impl Session {
             .map_err(|cause| Error::internal("the leaf of the founder cannot be made").caused_by(cause))?
             .build(&self.provider, &row.signer(&self.provider)?, row.with_key())
             .map_err(|cause| Error::internal("the group could not be created").caused_by(cause))?;
+        renewal::begin(&self.provider, &scope, false)?;
         if state == State::Member {
             // To create a conversation anew is consent: what is known of another one of this id counts no more.
             note_epoch(&self.provider, &scope, 0)?;

@@ -14,7 +14,7 @@ use crate::storage::Changes;
 impl Session {
     /// Encrypts an application message in the present epoch. Its ratchet generation is never used again. Fails with
     /// `CONVERSATION_STALLED` where others may have left that epoch, and with `EPOCH_EXHAUSTED` where too many generations
-    /// would have to be burnt.
+    /// would have to be burnt, or where a lost state of the keystore may have used them.
     pub fn encrypt(&mut self, id: &[u8], plaintext: &[u8], aad: &[u8]) -> Result<Vec<u8>> {
         check_length("plaintext", plaintext, MAX_PLAINTEXT)?;
         check_length("additional authenticated data", aad, MAX_AAD)?;
@@ -27,6 +27,7 @@ impl Session {
                 ));
             }
             conversation.refuse_when_stalled()?;
+            conversation.refuse_until_renewed()?;
             // With proposals pending nothing can be sent, so nothing needs to be burnt either.
             if conversation.group.has_pending_proposals() {
                 return Err(pending_proposals());

@@ -19,7 +19,7 @@ use crate::conversation::commit::{MergeOutcome, Merged, Settled, StagedCommit, W
 use crate::conversation::group_info::{former_leaves, invalid, lets_join, read_group_info};
 use crate::conversation::known::{Fate, MessageId, message_id};
 use crate::conversation::received::{Receipt, Received, What};
-use crate::conversation::{Conversation, ConversationRow, State, join_config, scope_of};
+use crate::conversation::{Conversation, ConversationRow, State, join_config, renewal, scope_of};
 use crate::credential::CredentialRow;
 use crate::error::{Code, Error, Result};
 use crate::id::check_id;
@@ -309,6 +309,7 @@ impl Session {
             former_leaf_keys,
             ..
         } = pending;
+        let was_in_lost_state = renewal::was_join_of_lost_state(&self.provider, &scope, &staged.commit_id)?;
         let rows: Option<Vec<PutAside>> = self.provider.read(Entity::PendingJoin, &scope, GROUP)?;
         let rows = rows.ok_or_else(|| Error::damaged(&scope))?;
         self.unless_damaged(&scope, receipt, |session, receipt| {
@@ -330,6 +331,7 @@ impl Session {
         self.groups.replaced(&scope);
         forget_join(&self.provider, &scope);
         self.provider.rows().restore(rows);
+        renewal::begin(&self.provider, &scope, was_in_lost_state)?;
         // Whoever was added, and joins from outside before the Welcome comes, has used its key package up by that.
         self.forget_key_packages(|package| {
             let leaf_key = encode(package.leaf_node().encryption_key());

@@ -27,7 +27,7 @@ use crate::conversation::known::MessageId;
 use crate::conversation::seen::{Origin, origin, see};
 use crate::error::{Code, Error, Result};
 use crate::keystore::Entity;
-use crate::limits::{MAX_BURNT, MAX_COMMITS_IN_EPOCH, MAX_RETURNS, PAST_EPOCHS};
+use crate::limits::{MAX_BURNT, MAX_COMMITS_IN_EPOCH, MAX_RENEWALS_IN_EPOCH, MAX_RETURNS, PAST_EPOCHS};
 use crate::provider::Provider;
 use crate::storage::Changes;
 
@@ -179,6 +179,8 @@ impl Conversation<'_> {
         if self.reserved.is_none() {
             return Ok(());
         }
+        // The bytes are handed out before anything is stored.
+        self.provider.rows().refuse_when_lost()?;
         let place = self.place();
         if sent >= self.number_of(place, Kind::Reserved)? {
             let savepoint = self.provider.rows().savepoint();
@@ -209,13 +211,19 @@ impl Conversation<'_> {
         self.write_number_of(self.place(), Kind::Sent, &sent)
     }
 
-    /// Burns the handshake generations that were used when the group was in this epoch before. Fails with `EPOCH_EXHAUSTED`, and
-    /// burns nothing, where others would not find the next commit: none of those made in this epoch was received by anybody.
+    /// Burns the handshake generations that were used when the group was in this epoch before, or may have been by a lost state of
+    /// the keystore. Fails with `EPOCH_EXHAUSTED`, and burns nothing, where others would not find the next commit: none of those
+    /// made in this epoch was received by anybody.
     pub(crate) fn burn_handshakes(&mut self) -> Result<()> {
         let place = self.place();
         let sent = self.number_of(place, Kind::Handshakes)?;
-        let gone = self.number_of(place, Kind::LeftHandshakes)?;
-        if sent.max(gone) >= MAX_COMMITS_IN_EPOCH {
+        let mut gone = self.number_of(place, Kind::LeftHandshakes)?;
+        let mut most = MAX_COMMITS_IN_EPOCH;
+        if self.renewal_is_due()? {
+            gone = gone.max(MAX_COMMITS_IN_EPOCH);
+            most += MAX_RENEWALS_IN_EPOCH;
+        }
+        if sent.max(gone) >= most {
             return Err(too_many_commits(self.epoch()));
         }
         for _ in sent..gone {

@@ -14,7 +14,7 @@ use crate::conversation::newest::{newest_epoch, note_epoch, rollback};
 use crate::conversation::ratchet_tree::{Source, of_another_epoch, with_ratchet_tree};
 use crate::conversation::received::{Receipt, Received};
 use crate::conversation::stalled::StalledNow;
-use crate::conversation::{Conversation, ConversationRow, Invitation, State, join_config, load, scope_of};
+use crate::conversation::{Conversation, ConversationRow, Invitation, State, join_config, load, renewal, scope_of};
 use crate::error::{Code, Error, Result};
 use crate::id::check_id;
 use crate::key_package::KeyPackageRow;
@@ -198,6 +198,7 @@ impl Session {
         self.groups.forget(&scope);
         lose_join_before(&self.provider, &scope, epoch, &mut receipt)?;
         note_epoch(&self.provider, &scope, epoch)?;
+        renewal::joined_by_key_package(&self.provider, &scope, &reference)?;
         self.adopt(scope, conversation, group)?;
         self.in_conversation(&conversation_id, |conversation| conversation.replay(&mut receipt))?;
         let (last_resort, cipher_suite) = (row.last_resort, row.cipher_suite);

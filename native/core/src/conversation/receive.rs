@@ -221,10 +221,11 @@ impl Conversation<'_> {
     }
 
     /// A message that claims to come from this client is its own if it is known, or if a transaction that died with this
-    /// process may have made it.
+    /// process, or a lost state of the keystore, may have made it.
     fn judge_own(&self, framed: &Framed, generation: u32) -> Result<Verdict> {
         let is_own = self.origin(&framed.message_id)? == Some(Origin::Own)
-            || self.died_with_a_transaction(framed.epoch, generation)?;
+            || self.died_with_a_transaction(framed.epoch, generation)?
+            || self.lost_state_may_have_sent(framed.epoch)?;
         Ok(if is_own {
             Verdict::Received(What::Ignored(Ignored::Own))
         } else {

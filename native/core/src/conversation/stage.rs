@@ -87,6 +87,7 @@ impl Conversation<'_> {
         };
         self.store_staged(&staged)?;
         self.count_handshake()?;
+        self.renews(&staged)?;
         self.remember(&staged.commit_id, Fate::Sent)?;
         Ok(staged)
     }
@@ -209,6 +210,7 @@ impl Conversation<'_> {
             .changing(Changes::Present, || self.group.merge_pending_commit(self.provider))
             .map_err(|cause| Error::internal("the commit could not be merged").caused_by(cause))?;
         self.forget_staged()?;
+        self.was_renewed(&staged)?;
         self.remember(&staged.commit_id, Fate::Merged)?;
         self.row.state = State::Member;
         self.row.replaced = None;
@@ -248,6 +250,7 @@ impl Conversation<'_> {
         self.note_epoch()?;
         self.forget_what_was_set_aside()?;
         self.prune_past_members()?;
+        self.prune_renewal()?;
         self.prune_generations()
     }
 }
