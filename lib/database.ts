@@ -2,6 +2,7 @@ import { bytesOfKey, type DatabaseKey } from "./database-key.js";
 import { fromNative, hasBrand, MlsError } from "./errors.js";
 import type { NativeDatabase } from "./native-binding.js";
 import { native } from "./native.js";
+import { databaseOptions, parse } from "./options.js";
 
 /** What a session gets of the database that it takes over. */
 export interface Keystore {
@@ -30,6 +31,17 @@ export function takeOver(database: unknown, closeOwner: () => Promise<void>): Ke
   );
 }
 
+/** How a keystore is opened. */
+export interface DatabaseOptions {
+  /**
+   * Goes on from an older state where the newest one is missing (`DATABASE_ROLLED_BACK`). What the lost state has received is
+   * missing then, and it may have used message keys that this one knows nothing of. So in every conversation `encrypt` rejects
+   * with `EPOCH_EXHAUSTED` until `updateKeys()`, or another commit of this client, has begun a new epoch. Does nothing where the
+   * newest state is there. Default: false.
+   */
+  readonly acceptRollback?: boolean;
+}
+
 /**
  * An encrypted keystore: one file, with its key, for one client. One process, one thread and one session own it at a time.
  * Hand it to `Session.open`; closing the session closes it.
@@ -44,14 +56,18 @@ export class Database implements AsyncDisposable {
   }
 
   /**
-   * Opens the keystore at this path, or makes one there, readable by this user only. Fails with `DATABASE_KEY_WRONG`,
-   * `DATABASE_IN_USE`, `DATABASE_CORRUPT`, `DATABASE_TOO_NEW` or `DATABASE_IO`; what is there stays as it is then.
+   * Opens the keystore at this path, or makes one there, readable by this user only. The folder must exist. A file that is
+   * there must be a keystore: an empty one is `DATABASE_CORRUPT`.
+   *
+   * Fails with `DATABASE_KEY_WRONG`, `DATABASE_IN_USE`, `DATABASE_CORRUPT`, `DATABASE_TOO_NEW`, `DATABASE_ROLLED_BACK`,
+   * `DATABASE_IO`, or `INVALID_ARGUMENT` for what cannot be the path of a keystore; what is there stays as it is then.
    */
-  static async open(path: string, key: DatabaseKey): Promise<Database> {
+  static async open(path: string, key: DatabaseKey, options: DatabaseOptions = {}): Promise<Database> {
     refuseOddPath(path);
     const bytes = bytesOfKey(key);
     try {
-      return await Database.#open(path, bytes);
+      const { acceptRollback } = parse(databaseOptions, options, "options");
+      return await Database.#open(path, bytes, acceptRollback);
     } finally {
       bytes.fill(0);
     }
@@ -59,7 +75,7 @@ export class Database implements AsyncDisposable {
 
   /** A keystore for tests and harnesses: gone with the process, and with it the membership of every group. */
   static async inMemory(): Promise<Database> {
-    return Database.#open(undefined, undefined);
+    return Database.#open(undefined, undefined, false);
   }
 
   /** Closes it, and the session that has taken it over; idempotent. Resolves when the file is unlocked. */
@@ -72,9 +88,13 @@ export class Database implements AsyncDisposable {
     return this.close();
   }
 
-  static async #open(path: string | undefined, key: Uint8Array | undefined): Promise<Database> {
+  static async #open(
+    path: string | undefined,
+    key: Uint8Array | undefined,
+    acceptRollback: boolean,
+  ): Promise<Database> {
     try {
-      return new Database(await native().NativeDatabase.open(path, key));
+      return new Database(await native().NativeDatabase.open(path, key, acceptRollback));
     } catch (error) {
       throw fromNative(error);
     }

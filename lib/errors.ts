@@ -103,7 +103,7 @@ export const errorCodes = {
   },
   EPOCH_EXHAUSTED: {
     meaning:
-      "So many messages of this epoch were given up after their bytes had been handed out, or so many commits were not accepted, that the others would not find the next one.",
+      "So many messages of this epoch were given up after their bytes had been handed out, or so many commits were not accepted, that the others would not find the next one. Or the keystore goes on from an older state (`acceptRollback`), and the lost one may have used the keys of this epoch.",
     whatToDo:
       "Where `encrypt` says so, call `updateKeys()`, which begins a new epoch, and encrypt again. Where a commit does, receive the commit of another member, join from outside, or wipe the conversation and ask to be invited again.",
     retryable: false,
@@ -264,14 +264,29 @@ export const errorCodes = {
   },
   DATABASE_CORRUPT: {
     meaning:
-      "The keystore file is damaged: an open has read it twice, and found the same. An open database says so only of a single value of " +
-      "no conversation that came whole from the disk and cannot be read.",
-    whatToDo: "Keep a copy for examination and start with a fresh keystore; join the conversations again.",
+      "The keystore file is damaged, cut off, or empty: an open has read it twice, and found the same. An open database says so only of " +
+      "a single value of no conversation that came whole from the disk and cannot be read.",
+    whatToDo:
+      "Keep a copy for examination and start with a fresh keystore, at a path where no file is; join the conversations again.",
     retryable: false,
   },
   DATABASE_TOO_NEW: {
     meaning: "The keystore was written by a newer version of this package.",
     whatToDo: "Update the package; nothing was changed.",
+    retryable: false,
+  },
+  DATABASE_LOST: {
+    meaning:
+      "The keystore's file, or the log beside it, was deleted, renamed or replaced while it was open. What was stored after that is in files that nobody finds.",
+    whatToDo:
+      "Close the session, put the newest file back into its place, and open it again; keep other programs away from it.",
+    retryable: false,
+  },
+  DATABASE_ROLLED_BACK: {
+    meaning:
+      "The newest state of the keystore is missing: an older file was put back, or its log was deleted or damaged after a crash.",
+    whatToDo:
+      "Put the newest files back. If they are lost, open it with `acceptRollback` and call `updateKeys()` in each conversation before you send.",
     retryable: false,
   },
   DATABASE_IO: {

@@ -12,7 +12,7 @@ export type { CommitOptions, CommitResult } from "./commit.js";
 export type { Invitee, LeafLike, MlsConversation, UpdateOptions } from "./conversation.js";
 export type { ConversationState, Stalled } from "./conversation-state.js";
 export { Credential } from "./credential.js";
-export { Database } from "./database.js";
+export { Database, type DatabaseOptions } from "./database.js";
 export { DatabaseKey } from "./database-key.js";
 export {
   errorCodes,

@@ -53,8 +53,11 @@ export declare class NativeDatabase {
   credentials(): Promise<Array<NativeCredential>>
   /** Deletes a credential with its private key and its key packages. */
   removeCredential(credentialRef: string): Promise<void>
-  /** Opens the keystore in this file with 32 bytes of key, or one in memory when both are absent. */
-  static open(path?: string | undefined | null, key?: Uint8Array | undefined | null): Promise<NativeDatabase>
+  /**
+   * Opens the keystore in this file with 32 bytes of key, or one in memory when both are absent. With `acceptRollback` it is
+   * opened also when its newest state is missing.
+   */
+  static open(path: string | undefined | null, key: Uint8Array | undefined | null, acceptRollback: boolean): Promise<NativeDatabase>
   /** Binds the keystore to this client. */
   bind(clientId: Uint8Array): Promise<void>
   /** For the calls after this one it is this moment, in milliseconds since 1970; null: what the machine's clock says. */

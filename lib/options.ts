@@ -112,6 +112,8 @@ const later = z.unknown().optional();
 const DAY = 24 * 60 * 60 * 1000;
 const cipherSuite = z.enum(cipherSuites as [CipherSuite, ...CipherSuite[]]);
 
+export const databaseOptions = z.strictObject({ acceptRollback: z.boolean().default(false) });
+
 export const credentialOptions = z.strictObject({ cipherSuite });
 
 /** A `Credential`, read by what it shows: one that another copy of the package made is as good. */

@@ -51,13 +51,26 @@ impl NativeDatabase {
 
 #[napi]
 impl NativeDatabase {
-    /// Opens the keystore in this file with 32 bytes of key, or one in memory when both are absent.
+    /// Opens the keystore in this file with 32 bytes of key, or one in memory when both are absent. With `acceptRollback` it is
+    /// opened also when its newest state is missing.
     #[napi(ts_return_type = "Promise<NativeDatabase>", catch_unwind)]
-    pub fn open<'env>(env: &'env Env, path: Option<String>, key: Option<Uint8Array>) -> napi::Result<Object<'env>> {
+    pub fn open<'env>(
+        env: &'env Env,
+        path: Option<String>,
+        key: Option<Uint8Array>,
+        accept_rollback: bool,
+    ) -> napi::Result<Object<'env>> {
         let (settle, promise) = promise(env)?;
         let key = key.map(|key| Zeroizing::new(key.0));
         let open = move || match (path, key) {
-            (Some(path), Some(key)) => Keystore::open(PathBuf::from(path), &DatabaseKey::try_from(key.as_slice())?),
+            (Some(path), Some(key)) => {
+                let (path, key) = (PathBuf::from(path), DatabaseKey::try_from(key.as_slice())?);
+                if accept_rollback {
+                    Keystore::open_accepting_rollback(path, &key, Session::accept_rollback)
+                } else {
+                    Keystore::open(path, &key)
+                }
+            }
             _ => Keystore::in_memory(),
         };
         // When no thread can be had, the settling side is dropped, which rejects.
