@@ -11,7 +11,7 @@ interface Report {
 }
 
 /** Runs main.ts as it is compiled, with these options, and answers what it reports of this part. */
-async function report(part: "kills" | "once" | "power" | "faults", ...options: string[]): Promise<Report> {
+async function report(part: "kills" | "once" | "creation" | "power" | "faults", ...options: string[]): Promise<Report> {
   const program = join(checkout, "dist/programs/__tests__/crash/main.js");
   const child = spawn(process.execPath, [program, "--json", ...options], { stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
@@ -47,6 +47,14 @@ function survives(): void {
         "stores without a key": expect.stringContaining("is there 2 times") as string,
       },
     });
+  }, 120_000);
+
+  test("kills while it is created and its first states are stored", async () => {
+    const { wrong, kills, left } = await report("creation", "--births", "1");
+    expect(wrong).toEqual([]);
+    expect(kills).toBeGreaterThan(20);
+    // Among them are those between the first write and the name that it gets in the end.
+    expect(left).toHaveProperty("alice.db-creating alice.db.lock");
   }, 120_000);
 
   test("power cuts", async () => {

@@ -1,6 +1,7 @@
 /** The crash tests as a program; docs/crash-tests.md tells what they do and what they show. */
 import { parseArgs } from "node:util";
 import { buildControl } from "./control-build.js";
+import { create } from "./creation/run.js";
 import { fail } from "./faults/run.js";
 import { survive } from "./kills/run.js";
 import { hearOnce } from "./once/run.js";
@@ -11,18 +12,20 @@ const USAGE = `Usage: npm run test:crash -- [options]
 
   --kills N    kill clients N times                          2000 when nothing is named
   --moments N  aim kills at every N-th moment of a session   1
+  --births N   kill at every N-th operation of a first open  1
   --images N   cut the power N times                         1000
   --every N    let every N-th operation on the files fail    1
   --seed N     what "random" is; the present minute when it is not given
   --control    build an addon with one thing wrong, and expect that kills, power cuts and faults find something
   --json       print the reports as one line of JSON
 
-What is named is run; without --kills, --moments, --images, --every and --control all of it. The exit code is 0 if everything was as it must be.`;
+What is named is run; without --kills, --moments, --births, --images, --every and --control all of it. The exit code is 0 if everything was as it must be.`;
 
 const { values } = parseArgs({
   options: {
     kills: { type: "string" },
     moments: { type: "string" },
+    births: { type: "string" },
     images: { type: "string" },
     every: { type: "string" },
     seed: { type: "string" },
@@ -50,14 +53,18 @@ async function main(): Promise<number> {
 
 /** Runs what is named, or all of it at length. */
 async function everything(): Promise<number> {
-  const all = [values.kills, values.moments, values.images, values.every].every((value) => value === undefined);
+  const all = [values.kills, values.moments, values.births, values.images, values.every].every(
+    (value) => value === undefined,
+  );
   const kills = count(values.kills ?? (all ? "2000" : "0"));
   const moments = count(values.moments ?? (all ? "1" : "0"));
+  const births = count(values.births ?? (all ? "1" : "0"));
   const images = count(values.images ?? (all ? "1000" : "0"));
   const stride = count(values.every ?? (all ? "1" : "0"));
   const reports = {
     ...(kills > 0 && { kills: await survive({ kills, seed: seed(), programs, progress }) }),
     ...(moments > 0 && { once: await hearOnce({ stride: moments, progress }) }),
+    ...(births > 0 && { creation: await create({ stride: births }) }),
     ...(images > 0 && { power: await cutPower({ images, seed: seed(), progress }) }),
     ...(stride > 0 && { faults: await fail({ stride, programs }) }),
   };

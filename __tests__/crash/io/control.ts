@@ -6,7 +6,8 @@ export const WRITE = 2;
 export const TRUNCATE = 4;
 export const SYNC = 8;
 export const UNLINK = 16;
-export const EVERY_KIND = OPEN | WRITE | TRUNCATE | SYNC | UNLINK;
+export const RENAME = 32;
+export const EVERY_KIND = OPEN | WRITE | TRUNCATE | SYNC | UNLINK | RENAME;
 
 /** Instead of an error's number: the process dies by SIGKILL. */
 export const DIES = 1000;

@@ -1,7 +1,7 @@
 /*
  * Stands between a test program and libc (LD_PRELOAD), and sees what is done to one keystore's files.
  *
- *   CRASH_IO_FILE     the keystore's real path; its -wal, -shm, -journal and .lock belong to it, as does every file whose
+ *   CRASH_IO_FILE     the keystore's real path; its -wal, -journal and .lock belong to it, as does every file whose
  *                     path begins with this one
  *   CRASH_IO_LOG      append to this file a record of each operation that succeeded
  *   CRASH_IO_CONTROL  a file of 32 bytes, mapped: the program arms it to make its n-th operation fail, or be its last
@@ -24,7 +24,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { OPEN = 1, WRITE = 2, TRUNCATE = 4, SYNC = 8, UNLINK = 16 };
+enum { OPEN = 1, WRITE = 2, TRUNCATE = 4, SYNC = 8, UNLINK = 16, RENAME = 32 };
 enum { DIES = 1000 };   /* instead of an errno: SIGKILL */
 enum { MOST_FILES = 4096 };
 
@@ -39,7 +39,6 @@ struct control {
 
 struct file {
   uint32_t handle; /* 0: not one of ours */
-  int is_shm;
 };
 
 static const char *database;
@@ -99,11 +98,6 @@ static struct file *file_of(int fd) {
   return fd >= 0 && fd < MOST_FILES && files[fd].handle != 0 ? &files[fd] : &none;
 }
 
-static int is_shm(const char *path) {
-  size_t length = strlen(path);
-  return length > 4 && strcmp(path + length - 4, "-shm") == 0;
-}
-
 /* Counts an operation. 0: go on; else the errno to fail with, or DIES. */
 static uint32_t fault(uint32_t kind) {
   if (control == NULL || (atomic_load(&control->kinds) & kind) == 0) return 0;
@@ -146,9 +140,8 @@ static int open_file(const char *path, int flags, mode_t mode) {
   int fd = real_open(path, flags, mode);
   if (fd < 0 || !(ours || is_folder)) return fd;
   if (fd >= MOST_FILES) abort();
-  files[fd].is_shm = is_shm(path);
   files[fd].handle = atomic_fetch_add(&handles, 1) + 1;
-  if (!files[fd].is_shm) record(OPEN, files[fd].handle, (flags & O_TRUNC) != 0, path, strlen(path));
+  record(OPEN, files[fd].handle, (flags & O_TRUNC) != 0, path, strlen(path));
   return fd;
 }
 
@@ -184,11 +177,11 @@ static ssize_t write_at(int fd, const void *bytes, size_t length, off_t offset) 
   uint32_t failure = fault(WRITE);
   if (failure != 0) {
     ssize_t half = real_pwrite(fd, bytes, length / 2, offset);
-    if (half > 0 && !file->is_shm) record(WRITE, file->handle, offset, bytes, half);
+    if (half > 0) record(WRITE, file->handle, offset, bytes, half);
     return fail(failure);
   }
   ssize_t written = real_pwrite(fd, bytes, length, offset);
-  if (written > 0 && !file->is_shm) record(WRITE, file->handle, offset, bytes, written);
+  if (written > 0) record(WRITE, file->handle, offset, bytes, written);
   return written;
 }
 
@@ -218,7 +211,7 @@ int ftruncate64(int fd, off64_t length) {
   uint32_t failure = file->handle != 0 ? fault(TRUNCATE) : 0;
   if (failure != 0) return fail(failure);
   int done = real_ftruncate(fd, length);
-  if (done == 0 && file->handle != 0 && !file->is_shm) record(TRUNCATE, file->handle, length, NULL, 0);
+  if (done == 0 && file->handle != 0) record(TRUNCATE, file->handle, length, NULL, 0);
   return done;
 }
 
@@ -229,7 +222,7 @@ static int sync_file(int fd, int (*real)(int)) {
   uint32_t failure = file->handle != 0 ? fault(SYNC) : 0;
   if (failure != 0) return fail(failure);
   int done = real(fd);
-  if (done == 0 && file->handle != 0 && !file->is_shm) record(SYNC, file->handle, 0, NULL, 0);
+  if (done == 0 && file->handle != 0) record(SYNC, file->handle, 0, NULL, 0);
   return done;
 }
 
@@ -249,13 +242,25 @@ int unlink(const char *path) {
   uint32_t failure = ours ? fault(UNLINK) : 0;
   if (failure != 0) return fail(failure);
   int done = real_unlink(path);
-  if (done == 0 && ours && !is_shm(path)) record(UNLINK, 0, 0, path, strlen(path));
+  if (done == 0 && ours) record(UNLINK, 0, 0, path, strlen(path));
   return done;
 }
 
-/* Nobody renames a keystore's files. Should that change, the log must know of it. */
+/* The record has both names behind each other; its number is the length of the first. */
 int rename(const char *from, const char *to) {
   if (real_rename == NULL) begin();
-  if (is_ours(from) || is_ours(to)) abort();
-  return real_rename(from, to);
+  int ours = is_ours(from) || is_ours(to);
+  uint32_t failure = ours ? fault(RENAME) : 0;
+  if (failure != 0) return fail(failure);
+  int done = real_rename(from, to);
+  if (done == 0 && ours) {
+    size_t first = strlen(from), second = strlen(to);
+    char *names = malloc(first + second);
+    if (names == NULL) abort();
+    memcpy(names, from, first);
+    memcpy(names + first, to, second);
+    record(RENAME, 0, first, names, first + second);
+    free(names);
+  }
+  return done;
 }

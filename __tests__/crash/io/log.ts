@@ -8,6 +8,7 @@ export type Operation =
   | { readonly kind: "truncate"; readonly handle: number; readonly length: number }
   | { readonly kind: "sync"; readonly handle: number }
   | { readonly kind: "unlink"; readonly path: string }
+  | { readonly kind: "rename"; readonly from: string; readonly to: string }
   /** The program has noted that so many things had happened that others can see. */
   | { readonly kind: "mark"; readonly events: number };
 
@@ -40,6 +41,8 @@ function operation(kind: number, handle: number, number: number, bytes: Buffer):
       return { kind: "sync", handle };
     case 16:
       return { kind: "unlink", path: bytes.toString() };
+    case 32:
+      return { kind: "rename", from: bytes.toString("utf8", 0, number), to: bytes.toString("utf8", number) };
     case MARK:
       return { kind: "mark", events: number };
     default:

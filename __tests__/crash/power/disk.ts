@@ -55,7 +55,8 @@ export class Disk {
   readonly #syncs: boolean;
   readonly #names = new Map<string, Inode>();
   #stored = new Map<string, Inode>();
-  #renamed: { readonly path: string; readonly inode: Inode | undefined }[] = [];
+  /** What has become of names since the folder was synced. The parts of one entry come and go together. */
+  #renamed: (readonly { readonly path: string; readonly inode: Inode | undefined }[])[] = [];
 
   constructor(folder: string, { syncs = true } = {}) {
     this.#folder = folder;
@@ -78,7 +79,13 @@ export class Disk {
         if (this.#syncs) this.#sync(operation.handle);
         return;
       case "unlink":
-        this.#rename(operation.path, undefined);
+        this.#rename({ path: operation.path, inode: undefined });
+        return;
+      case "rename":
+        this.#rename(
+          { path: operation.from, inode: undefined },
+          { path: operation.to, inode: this.#names.get(operation.from) },
+        );
         return;
       case "mark":
         return;
@@ -89,7 +96,7 @@ export class Disk {
   cut(into: string, loss: Loss, random: Random): number {
     const names = new Map(this.#stored);
     const kept = { dropped: 0, kept: this.#renamed.length, scattered: undefined, torn: undefined }[loss];
-    for (const { path, inode } of this.#renamed.slice(0, kept ?? random.below(this.#renamed.length + 1))) {
+    for (const { path, inode } of this.#renamed.slice(0, kept ?? random.below(this.#renamed.length + 1)).flat()) {
       if (inode === undefined) names.delete(path);
       else names.set(path, inode);
     }
@@ -99,15 +106,17 @@ export class Disk {
 
   #open(path: string, handle: number, emptied: boolean): void {
     let inode = this.#names.get(path);
-    if (inode === undefined) this.#rename(path, (inode = new Inode()));
+    if (inode === undefined) this.#rename({ path, inode: (inode = new Inode()) });
     if (emptied) inode.change({ length: 0 });
     this.#handles.set(handle, inode);
   }
 
-  #rename(path: string, inode: Inode | undefined): void {
-    if (inode === undefined) this.#names.delete(path);
-    else this.#names.set(path, inode);
-    this.#renamed.push({ path, inode });
+  #rename(...changes: readonly { readonly path: string; readonly inode: Inode | undefined }[]): void {
+    for (const { path, inode } of changes) {
+      if (inode === undefined) this.#names.delete(path);
+      else this.#names.set(path, inode);
+    }
+    this.#renamed.push(changes);
   }
 
   #sync(handle: number): void {
