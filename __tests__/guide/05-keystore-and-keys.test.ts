@@ -11,6 +11,7 @@ import {
   type KeyPackage,
   MlsError,
   Session,
+  type SessionOptions,
 } from "conclave-mls";
 import { EmbeddedDeliveryService, transportOf } from "conclave-mls/delivery-service";
 import { expectCode } from "../support/expect.js";
@@ -69,9 +70,29 @@ function whatNow(error: unknown): string {
   if (MlsError.is(error, "DATABASE_TOO_NEW")) return "A newer version has been here: update the application.";
   if (MlsError.is(error, "DATABASE_CORRUPT"))
     return "The file is damaged: move it aside, and join again as a new client.";
+  if (MlsError.is(error, "DATABASE_ROLLED_BACK"))
+    return "This is an old state: put the newest files back, or go on from here if they are lost.";
   if (MlsError.is(error, "DATABASE_IO"))
     return "The disk does not play along: make room, check the permissions, try again.";
   throw error;
+}
+// end
+
+// snippet: older-state
+/** Goes on from an older state, because the newest one is lost. Answers the conversations that cannot go on. */
+async function goOnFrom(path: string, key: DatabaseKey, options: SessionOptions): Promise<[Session, string[]]> {
+  const session = await Session.open(await Database.open(path, key, { acceptRollback: true }), options);
+  const stuck: string[] = [];
+  for (const id of await session.conversations()) {
+    const conversation = session.conversation(id);
+    if (!(await conversation.active())) continue;
+    try {
+      await conversation.updateKeys(); // Until then encrypt() rejects with EPOCH_EXHAUSTED.
+    } catch {
+      stuck.push(id); // The lost state had gone on in it: be invited again, or join by an external commit.
+    }
+  }
+  return [session, stuck];
 }
 // end
 
@@ -273,7 +294,7 @@ test("a keystore belongs to one client for ever", async () => {
   await database.close();
 });
 
-test("on the disk are four files for their owner only, without names and contents; after closing, one", async () => {
+test("on the disk are three files for their owner only, without names and contents; after closing, two", async () => {
   await chmod(folder, 0o755);
   const session = await openSession(DatabaseKey.generate());
   const credential = await session.addCredential(Credential.basic("alice", { cipherSuite }));
@@ -281,11 +302,32 @@ test("on the disk are four files for their owner only, without names and content
   await session.setData("note", Buffer.from("something that nobody should read"));
 
   const files = (await readdir(folder)).sort();
-  expect(files).toEqual(["alice.db", "alice.db-shm", "alice.db-wal", "alice.db.lock"]);
+  expect(files).toEqual(["alice.db", "alice.db-wal", "alice.db.lock"]);
   for (const file of files) {
     expect((await stat(join(folder, file))).mode & 0o077).toBe(0);
     expect((await readFile(join(folder, file))).toString("latin1")).not.toContain("nobody should read");
   }
   await sessions.close();
-  expect(await readdir(folder)).toEqual(["alice.db"]);
+  expect((await readdir(folder)).sort()).toEqual(["alice.db", "alice.db.lock"]);
+});
+
+test("an old copy is noticed by its lock file, and going on from it renews all keys", async () => {
+  const bytes = DatabaseKey.generate().copyBytes();
+  const options = { clientId: "alice", transport: transportOf(server, "alice") };
+  const first = sessions.add(await Session.open(await openKeystore(path, DatabaseKey.from(bytes)), options));
+  const credential = await first.addCredential(Credential.basic("alice", { cipherSuite }));
+  await first.createConversation("notes", { credential });
+  await first.close();
+  const old = await readFile(path);
+  const lost = sessions.add(await Session.open(await openKeystore(path, DatabaseKey.from(bytes)), options));
+  await lost.conversation("notes").encrypt(Buffer.from("by the state that is lost"));
+  await lost.close();
+
+  await writeFile(path, old);
+  const refused = await expectCode(openKeystore(path, DatabaseKey.from(bytes)), "DATABASE_ROLLED_BACK");
+  expect(whatNow(refused)).toContain("an old state");
+  const [session, stuck] = await goOnFrom(path, DatabaseKey.from(bytes), options);
+  sessions.add(session);
+  expect(stuck).toEqual([]);
+  await session.conversation("notes").encrypt(Buffer.from("with keys of its own"));
 });
