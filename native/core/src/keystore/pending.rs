@@ -73,6 +73,27 @@ impl Pending {
             .take_while(move |(id, _)| id.entity == entity)
     }
 
+    /// The changes of one kind in this conversation, from this key on.
+    pub(super) fn within(
+        &self,
+        entity: Entity,
+        scope: &[u8],
+        from: &[u8],
+    ) -> impl DoubleEndedIterator<Item = (&RowId, &Change)> {
+        let first = RowId {
+            entity,
+            scope: scope.to_vec(),
+            key: from.to_vec(),
+        };
+        // No scope is between these two.
+        let end = RowId {
+            entity,
+            scope: [scope, &[0]].concat(),
+            key: Vec::new(),
+        };
+        self.changes.range(first..end)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.changes.is_empty()
     }

@@ -191,19 +191,6 @@ impl Rows {
         }
     }
 
-    /// The last key of one kind in one conversation; costs the same however many there are, where
-    /// none of the last ones was deleted and is not stored yet.
-    pub fn last_key(&self, entity: Entity, scope: &[u8]) -> Result<Option<Vec<u8>>> {
-        let stored = self.read(|connection| table::last_key(connection, entity, scope))?;
-        let pending = self.pending.borrow();
-        let changes = || pending.from(entity, scope).take_while(|(id, _)| id.scope == scope);
-        if changes().any(|(id, change)| change.is_none() && Some(&id.key) == stored.as_ref()) {
-            return Ok(self.keys(entity, scope)?.pop());
-        }
-        let written = changes().filter(|(_, change)| change.is_some());
-        Ok(written.map(|(id, _)| id.key.clone()).chain(stored).max())
-    }
-
     /// The keys of one kind in every conversation, as (scope, key), ordered by both.
     pub fn keys_of_all(&self, entity: Entity) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         let mut ids: BTreeSet<RowId> = self
@@ -212,6 +199,45 @@ impl Rows {
             .collect();
         apply(&mut ids, self.pending.borrow().from(entity, &[]));
         Ok(ids.into_iter().map(|id| (id.scope, id.key)).collect())
+    }
+
+    /// The first key of one kind in one conversation that is not before `from`; cheap, however many
+    /// there are.
+    pub fn first_key(&self, entity: Entity, scope: &[u8], from: &[u8]) -> Result<Option<Vec<u8>>> {
+        let pending = self.pending.borrow();
+        let mut from = from.to_vec();
+        let stored = loop {
+            let found = self.read(|connection| table::first_key(connection, entity, scope, &from))?;
+            let Some(key) = found else { break None };
+            match pending.of(&row_id(entity, scope, &key)) {
+                Some(None) => from = [&key[..], &[0]].concat(),
+                _ => break Some(key),
+            }
+        };
+        let mut written = pending
+            .within(entity, scope, &from)
+            .filter(|(_, change)| change.is_some());
+        let written = written.next().map(|(id, _)| id.key.clone());
+        Ok([stored, written].into_iter().flatten().min())
+    }
+
+    /// The last key of one kind in one conversation; cheap, however many there are.
+    pub fn last_key(&self, entity: Entity, scope: &[u8]) -> Result<Option<Vec<u8>>> {
+        let pending = self.pending.borrow();
+        let mut before: Option<Vec<u8>> = None;
+        let stored = loop {
+            let found = self.read(|connection| table::last_key(connection, entity, scope, before.as_deref()))?;
+            let Some(key) = found else { break None };
+            match pending.of(&row_id(entity, scope, &key)) {
+                Some(None) => before = Some(key),
+                _ => break Some(key),
+            }
+        };
+        let mut written = pending
+            .within(entity, scope, &[])
+            .filter(|(_, change)| change.is_some());
+        let written = written.next_back().map(|(id, _)| id.key.clone());
+        Ok([stored, written].into_iter().flatten().max())
     }
 
     fn ids(&self, entity: Entity, scope: &[u8]) -> Result<BTreeSet<RowId>> {

@@ -90,17 +90,36 @@ pub(super) fn ids(connection: &Connection, entity: Entity, scope: &[u8]) -> Resu
     })
 }
 
-/// The last key of one kind and conversation; read from the index alone.
-pub(super) fn last_key(connection: &Connection, entity: Entity, scope: &[u8]) -> Result<Option<Vec<u8>>> {
-    connection
-        .prepare_cached(LAST_KEY)?
-        .query_one(params![entity as u8, scope], |row| row.get(0))
-        .optional()
-}
-
 /// Which rows of one kind there are, in every conversation; read from the index alone.
 pub(super) fn all_ids(connection: &Connection, entity: Entity) -> Result<Vec<RowId>> {
     collect(connection, ALL_IDS, params![entity as u8], |row| row_id(entity, row, 0))
+}
+
+/// The first key of one kind and conversation from this one on; read from the index alone.
+pub(super) fn first_key(connection: &Connection, entity: Entity, scope: &[u8], from: &[u8]) -> Result<Option<Vec<u8>>> {
+    connection
+        .prepare_cached(FIRST_KEY)?
+        .query_one(params![entity as u8, scope, from], |row| row.get(0))
+        .optional()
+}
+
+/// The last key of one kind and conversation, or the last before this one; read from the index
+/// alone.
+pub(super) fn last_key(
+    connection: &Connection,
+    entity: Entity,
+    scope: &[u8],
+    before: Option<&[u8]>,
+) -> Result<Option<Vec<u8>>> {
+    let found = match before {
+        None => connection
+            .prepare_cached(LAST_KEY)?
+            .query_one(params![entity as u8, scope], |row| row.get(0)),
+        Some(before) => connection
+            .prepare_cached(LAST_KEY_BEFORE)?
+            .query_one(params![entity as u8, scope, before], |row| row.get(0)),
+    };
+    found.optional()
 }
 
 fn number(connection: &Connection, id: &RowId) -> Result<Option<i64>> {
@@ -142,7 +161,10 @@ fn unsealed(id: &RowId, row: &Row<'_>) -> Result<Opened> {
 
 const SPARE: &str = "SELECT id FROM seals WHERE spare LIMIT 1";
 const IDS: &str = "SELECT scope, key FROM rows WHERE entity = ?1 AND scope = ?2";
+const FIRST_KEY: &str = "SELECT key FROM rows WHERE entity = ?1 AND scope = ?2 AND key >= ?3 ORDER BY key LIMIT 1";
 const LAST_KEY: &str = "SELECT key FROM rows WHERE entity = ?1 AND scope = ?2 ORDER BY key DESC LIMIT 1";
+const LAST_KEY_BEFORE: &str =
+    "SELECT key FROM rows WHERE entity = ?1 AND scope = ?2 AND key < ?3 ORDER BY key DESC LIMIT 1";
 const ALL_IDS: &str = "SELECT scope, key FROM rows WHERE entity = ?1";
 
 #[cfg(test)]
@@ -156,8 +178,10 @@ mod tests {
         for (sql, expected) in [
             (SPARE, "INDEX spare_seals"),
             (IDS, "COVERING INDEX"),
-            (LAST_KEY, "COVERING INDEX"),
             (ALL_IDS, "COVERING INDEX"),
+            (FIRST_KEY, "COVERING INDEX"),
+            (LAST_KEY, "COVERING INDEX"),
+            (LAST_KEY_BEFORE, "COVERING INDEX"),
         ] {
             let mut statement = connection
                 .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
