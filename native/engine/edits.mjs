@@ -229,4 +229,62 @@ export const edits = [
                     generation,
                     epoch,`,
   },
+  {
+    name: "gate-before-group-info",
+    file: "src/messages/group_info.rs",
+    find: `
+const SIGNATURE_GROUP_INFO_LABEL: &str = "GroupInfoTBS";
+`,
+    replace: `
+const SIGNATURE_GROUP_INFO_LABEL: &str = "GroupInfoTBS";
+
+/// Says whether the GroupInfo of a Welcome, as it was decrypted, may be decoded.
+pub static GROUP_INFO_GATE: std::sync::OnceLock<fn(&[u8]) -> bool> = std::sync::OnceLock::new();
+`,
+  },
+  {
+    name: "gate-before-group-info",
+    file: "src/messages/group_info.rs",
+    find: `
+        let mut verifiable_group_info_plaintext_slice = verifiable_group_info_plaintext.as_slice();
+`,
+    replace: `
+        let gate = GROUP_INFO_GATE.get();
+        if gate.is_some_and(|may_be_decoded| !may_be_decoded(&verifiable_group_info_plaintext)) {
+            return Err(GroupInfoError::Malformed);
+        }
+        let mut verifiable_group_info_plaintext_slice = verifiable_group_info_plaintext.as_slice();
+`,
+  },
+  {
+    name: "committer-of-missing-proposal",
+    file: "src/group/errors.rs",
+    find: `
+    /// The committer can't remove themselves.
+    #[error("The committer can't remove themselves.")]
+    AttemptedSelfRemoval,
+    /// The proposal queue is missing a proposal for the commit.
+    #[error("The proposal queue is missing a proposal for the commit.")]
+    MissingProposal,`,
+    replace: `
+    /// The committer can't remove themselves.
+    #[error("The committer can't remove themselves.")]
+    AttemptedSelfRemoval,
+    /// The proposal queue is missing a proposal for the commit.
+    #[error("The proposal queue is missing a proposal for the commit.")]
+    MissingProposal {
+        /// Who has signed the commit; none: a client that joins from outside.
+        committer: Option<crate::binary_tree::LeafNodeIndex>,
+    },`,
+  },
+  {
+    name: "committer-of-missing-proposal",
+    file: "src/group/public_group/staged_commit.rs",
+    find: `
+                FromCommittedProposalsError::ProposalNotFound => StageCommitError::MissingProposal,`,
+    replace: `
+                FromCommittedProposalsError::ProposalNotFound => StageCommitError::MissingProposal {
+                    committer: sender.as_member(),
+                },`,
+  },
 ];

@@ -9,7 +9,7 @@ mod encrypt;
 pub mod external_join;
 mod framed;
 pub(crate) mod generations;
-pub(crate) mod group_info;
+mod group_info;
 pub(crate) mod hpke_key;
 pub mod info;
 pub mod intent;

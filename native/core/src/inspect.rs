@@ -1,11 +1,8 @@
 //! Reading the framing of a message without any state (RFC 9420 section 6).
 
-use openmls::prelude::{ContentType, MlsMessageBodyIn, MlsMessageIn, ProtocolMessage};
-use tls_codec::DeserializeBytes;
-
-use crate::conversation::group_info::lets_join;
+use crate::conversation::external_join::lets_join;
 use crate::error::{Code, Error, Result};
-use crate::limits::MAX_MESSAGE;
+use crate::frame::{Content, Flaw, Frame, Sender, read};
 
 /// What the framing of a message tells everybody, the delivery service too.
 #[derive(Clone, Debug)]
@@ -43,51 +40,42 @@ pub enum Kind {
     KeyPackage,
 }
 
-/// Reads the framing; nothing is verified. Fails with `MESSAGE_INVALID`.
+/// Reads the framing; nothing is verified, and nothing beyond the answer is allocated. Fails with
+/// `MESSAGE_INVALID`.
 pub fn inspect_message(bytes: &[u8]) -> Result<Inspection> {
-    let invalid = |what: &str| {
+    let frame = read(bytes).map_err(|flaw| {
+        let what = match flaw {
+            Flaw::Malformed => "The bytes are not an MLSMessage",
+            Flaw::TooLarge => "The message is larger than any that is accepted",
+        };
         Error::new(
             Code::MessageInvalid,
             format!("{what}. Give the bytes as they were sent."),
         )
-    };
-    if bytes.len() > MAX_MESSAGE {
-        return Err(invalid("The message is larger than any that is accepted"));
-    }
-    let message = MlsMessageIn::tls_deserialize_exact_bytes(bytes)
-        .map_err(|cause| invalid("The bytes are not an MLSMessage").caused_by(cause))?;
-    Ok(match message.extract() {
-        MlsMessageBodyIn::PublicMessage(message) => of_group(&message.into(), false),
-        MlsMessageBodyIn::PrivateMessage(message) => of_group(&message.into(), true),
-        MlsMessageBodyIn::Welcome(welcome) => stateless(Kind::Welcome, true, welcome.ciphersuite().into()),
-        MlsMessageBodyIn::GroupInfo(info) => Inspection {
-            conversation_id: Some(info.group_id().as_slice().to_vec()),
-            epoch: Some(info.epoch().as_u64()),
-            external_join: Some(lets_join(&info).unwrap_or(false)),
-            ..stateless(Kind::GroupInfo, false, info.ciphersuite().into())
+    })?;
+    Ok(match frame {
+        Frame::Group(message) => Inspection {
+            kind: match message.content {
+                Content::Application => Kind::Message,
+                Content::Proposal => Kind::Proposal,
+                Content::Commit => Kind::Commit,
+            },
+            encrypted: message.encrypted,
+            external: message.sender == Sender::Outside,
+            external_join: None,
+            conversation_id: Some(message.conversation_id.to_vec()),
+            epoch: Some(message.epoch),
+            cipher_suite: None,
         },
-        // OpenMLS keeps the suite of an unverified key package to itself. It stands after the versions of the message and of the
-        // key package and the wire format, two bytes each.
-        MlsMessageBodyIn::KeyPackage(_) => stateless(Kind::KeyPackage, false, u16::from_be_bytes([bytes[6], bytes[7]])),
+        Frame::Welcome(welcome) => stateless(Kind::Welcome, true, welcome.cipher_suite),
+        Frame::GroupInfo(info) => Inspection {
+            conversation_id: Some(info.conversation_id.to_vec()),
+            epoch: Some(info.epoch),
+            external_join: Some(lets_join(&info)),
+            ..stateless(Kind::GroupInfo, false, info.cipher_suite)
+        },
+        Frame::KeyPackage { cipher_suite } => stateless(Kind::KeyPackage, false, cipher_suite),
     })
-}
-
-fn of_group(message: &ProtocolMessage, encrypted: bool) -> Inspection {
-    let kind = match message.content_type() {
-        ContentType::Application => Kind::Message,
-        ContentType::Proposal => Kind::Proposal,
-        ContentType::Commit => Kind::Commit,
-    };
-    let conversation_id = Some(message.group_id().as_slice().to_vec());
-    Inspection {
-        kind,
-        encrypted,
-        external: message.is_external(),
-        external_join: None,
-        conversation_id,
-        epoch: Some(message.epoch().as_u64()),
-        cipher_suite: None,
-    }
 }
 
 fn stateless(kind: Kind, encrypted: bool, cipher_suite: u16) -> Inspection {

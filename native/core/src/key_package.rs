@@ -19,6 +19,7 @@ use crate::conversation::external_join::EXTERNAL_JOIN;
 use crate::conversation::hpke_key::written_key_can_be_encrypted_to;
 use crate::credential::CredentialRow;
 use crate::error::{Code, Error, Result};
+use crate::frame::{self, Flaw, Frame};
 use crate::key_package::forget::hash_ref;
 use crate::key_package::lifetime::own_lifetime;
 use crate::keystore::Entity;
@@ -197,8 +198,14 @@ pub(crate) fn validated(crypto: &impl OpenMlsCrypto, bytes: &[u8]) -> Result<Mls
     if bytes.len() > MAX_KEY_PACKAGE {
         return Err(invalid(&format!("it has more than {MAX_KEY_PACKAGE} bytes")));
     }
+    match frame::read(bytes) {
+        Ok(Frame::KeyPackage { .. }) => {}
+        Ok(_) => return Err(invalid("it is another kind of MLSMessage")),
+        Err(Flaw::TooLarge) => return Err(invalid("it is larger than any that is accepted")),
+        Err(Flaw::Malformed) => return Err(invalid("it is not an MLSMessage")),
+    }
     let message = MlsMessageIn::tls_deserialize_exact_bytes(bytes)
-        .map_err(|cause| invalid("it is not an MLSMessage").caused_by(cause))?;
+        .map_err(|cause| invalid("its contents are not valid").caused_by(cause))?;
     let MlsMessageBodyIn::KeyPackage(package) = message.extract() else {
         return Err(invalid("it is another kind of MLSMessage"));
     };

@@ -10,6 +10,7 @@ pub mod conversation;
 pub mod credential;
 pub mod engine;
 pub mod error;
+pub mod frame;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod groups;

@@ -6,10 +6,25 @@ use std::time::Duration;
 pub const MAX_PLAINTEXT: usize = 16 * 1024 * 1024;
 /// The largest additional authenticated data, in bytes.
 pub const MAX_AAD: usize = 64 * 1024;
-/// The largest message, Welcome or GroupInfo from outside, in bytes.
-pub const MAX_MESSAGE: usize = 64 * 1024 * 1024;
-/// The most nodes of a ratchet tree that travels beside its Welcome: those of 32,768 leaves.
-pub const MAX_TREE_NODES: usize = 2 * 32_768 - 1;
+/// The largest message from outside, in bytes, of whatever kind. An application message of
+/// [`MAX_PLAINTEXT`] fits in.
+pub const MAX_MESSAGE: usize = 17 * 1024 * 1024;
+/// The largest message from outside whose content is not encrypted (a PublicMessage), in bytes.
+pub const MAX_PUBLIC_MESSAGE: usize = 2 * 1024 * 1024;
+/// The largest GroupInfo from outside, by itself or in a Welcome, in bytes: more than 10,000
+/// members with short ids.
+pub const MAX_GROUP_INFO: usize = 5 * 1024 * 1024;
+/// The most invitees of a Welcome from outside.
+pub const MAX_WELCOME_SECRETS: usize = 65_536;
+/// The largest entry of a Welcome for one invitee, in bytes.
+pub const MAX_GROUP_SECRETS: usize = 4096;
+/// The largest encrypted sender data of a PrivateMessage, in bytes; 28 are needed.
+pub const MAX_SENDER_DATA: usize = 64;
+/// The most memory that OpenMLS takes to decode something that nobody has signed, in bytes.
+pub const MAX_DECODED_UNSIGNED: usize = 10 * 1024 * 1024;
+/// The most memory that OpenMLS takes to decode a GroupInfo that a leaf of its ratchet tree has
+/// signed, in bytes.
+pub const MAX_DECODED: usize = 64 * 1024 * 1024;
 /// The largest key package from outside, in bytes.
 pub const MAX_KEY_PACKAGE: usize = 64 * 1024;
 /// The most members that one commit adds or removes, and the most key packages made at once.
@@ -49,12 +64,26 @@ pub const FORWARD: u32 = 2000;
 /// Application messages are padded to a multiple of this, in bytes.
 pub const PADDING: usize = 128;
 
-/// The most entries that wait for one conversation.
+/// The most messages that wait for one conversation and may come from anybody.
 pub const MAX_BUFFERED: usize = 1000;
-/// The most bytes that wait for one conversation.
+/// The most bytes of them. One message that is larger never waits.
 pub const MAX_BUFFERED_BYTES: usize = 16 * 1024 * 1024;
+/// The most commits of one member that wait for a proposal.
+pub const MAX_BUFFERED_BY_ONE: usize = 16;
+/// The most bytes of them.
+pub const MAX_BUFFERED_BYTES_BY_ONE: usize = 2 * 1024 * 1024;
+/// The most commits of all members of one conversation that wait for a proposal.
+pub const MAX_BUFFERED_OF_MEMBERS: usize = 256;
+/// The most bytes of them.
+pub const MAX_BUFFERED_BYTES_OF_MEMBERS: usize = 8 * 1024 * 1024;
 /// The most conversations not joined yet for which messages wait.
 pub const MAX_BUFFERED_STRANGERS: usize = 100;
+/// The most messages that wait for all of them together.
+pub const MAX_BUFFERED_OF_STRANGERS: usize = 10_000;
+/// The most bytes that wait for all of them together.
+pub const MAX_BUFFERED_BYTES_OF_STRANGERS: usize = 16 * 1024 * 1024;
+/// The largest message that waits for a conversation not joined yet, in bytes.
+pub const MAX_BUFFERED_STRANGER: usize = 64 * 1024;
 
 /// How many application messages of one conversation are remembered, so that none that comes again is told to be lost.
 pub const MAX_SEEN: usize = 10_000;

@@ -1,10 +1,12 @@
 //! The OpenMLS provider: RustCrypto for cryptography and randomness, the keystore for storage.
 
+use openmls::messages::group_info::GROUP_INFO_GATE;
 use openmls_rust_crypto::RustCrypto;
 use openmls_traits::OpenMlsProvider;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::error::Result;
+use crate::frame;
 use crate::keystore::{Entity, Keystore, Rows};
 use crate::storage::{Changes, Storage};
 use crate::time::Clock;
@@ -18,6 +20,7 @@ pub(crate) struct Provider {
 
 impl Provider {
     pub(crate) fn new(keystore: Keystore) -> Self {
+        GROUP_INFO_GATE.get_or_init(|| may_be_decoded);
         Provider {
             crypto: RustCrypto::default(),
             storage: Storage::over(keystore),
@@ -57,6 +60,11 @@ impl Provider {
     pub(crate) fn into_keystore(self) -> Keystore {
         self.storage.keystore
     }
+}
+
+/// Whether OpenMLS may decode the GroupInfo of a Welcome.
+fn may_be_decoded(group_info: &[u8]) -> bool {
+    frame::group_info(group_info).is_ok_and(|info| info.is_signed(&RustCrypto::default()))
 }
 
 impl OpenMlsProvider for Provider {

@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use openmls::prelude::{CredentialType, LeafNode, LeafNodeIndex, MlsGroup};
 
 use crate::conversation::external_join::{declares, is_open};
+use crate::id::MAX_ID_LENGTH;
 use crate::member::{Member, identity, members};
 
 /// The door that a leaf comes in by.
@@ -27,6 +28,8 @@ pub(crate) enum Door<'a> {
 pub(crate) enum Refusal {
     /// The credential is of a kind that is not supported.
     Credential,
+    /// The name is longer than any id.
+    NameTooLong,
     /// A member would take another name.
     OtherName,
     /// Another leaf bears the name.
@@ -48,6 +51,7 @@ impl Refusal {
             (Refusal::Credential, Door::ExternalJoin(_)) => {
                 "A client tries to join from outside whose credential is not a basic one."
             }
+            (Refusal::NameTooLong, _) => "A leaf has a client id of more than 4,096 bytes.",
             (Refusal::OtherName, Door::ExternalJoin(_)) => {
                 "A client tries to join from outside in the place of its own leaf, under another name."
             }
@@ -96,6 +100,9 @@ impl Roster {
     pub(crate) fn admit(&mut self, leaf: &LeafNode, door: Door<'_>) -> Result<(), Refusal> {
         if leaf.credential().credential_type() != CredentialType::Basic {
             return Err(Refusal::Credential);
+        }
+        if leaf.credential().serialized_content().len() > MAX_ID_LENGTH {
+            return Err(Refusal::NameTooLong);
         }
         if declares(leaf.extensions()) && !self.open {
             return Err(Refusal::Opens);

@@ -1,11 +1,19 @@
 //! Messages that came too early, kept durably until what they wait for arrives.
 //!
-//! Anybody can send such messages, so the room for them is bounded and the oldest make way. Replaying them never fails
-//! because of one of them.
+//! Anybody can send such messages, so the room for them is bounded. It is divided into shares: each
+//! member has one for commits that it has signed, all that may come from anybody is one in each
+//! conversation, and there is one for all conversations that this client is not a member of. Who
+//! fills a share loses what is in it, the oldest first, and nothing of another. How much waits is
+//! counted in a row of its own, so that a message costs the same however many wait.
+//!
+//! Replaying what waits never fails because of one of the messages.
 
-use openmls::prelude::ContentType;
+use std::collections::BTreeMap;
+
+use openmls::prelude::{ContentType, GroupId};
 use serde::{Deserialize, Serialize};
 
+use crate::codec::decode;
 use crate::conversation::framed::{Framed, frame};
 use crate::conversation::known::MessageId;
 use crate::conversation::received::{Receipt, Received, Unreadable, WaitingFor, What};
@@ -13,20 +21,149 @@ use crate::conversation::verdict::Verdict;
 use crate::conversation::{Conversation, State};
 use crate::error::{Error, Result};
 use crate::keystore::Entity;
-use crate::limits::{MAX_BUFFERED, MAX_BUFFERED_BYTES, MAX_BUFFERED_STRANGERS, PAST_EPOCHS};
+use crate::limits::{
+    MAX_BUFFERED, MAX_BUFFERED_BY_ONE, MAX_BUFFERED_BYTES, MAX_BUFFERED_BYTES_BY_ONE, MAX_BUFFERED_BYTES_OF_MEMBERS,
+    MAX_BUFFERED_BYTES_OF_STRANGERS, MAX_BUFFERED_OF_MEMBERS, MAX_BUFFERED_OF_STRANGERS, MAX_BUFFERED_STRANGER,
+    MAX_BUFFERED_STRANGERS, PAST_EPOCHS,
+};
 use crate::provider::Provider;
 use crate::session::Session;
+
+/// All rows of what waits for a conversation.
+pub(crate) const WAITING: [Entity; 4] = [
+    Entity::Buffered,
+    Entity::BufferedPlace,
+    Entity::BufferedQueue,
+    Entity::BufferedStranger,
+];
+
+/// Whose room a message takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Share {
+    /// The member of this leaf, which has signed it.
+    Member(u32),
+    /// Nobody knows who has sent it.
+    Anybody,
+}
+
+impl Share {
+    const ANYBODY: u32 = u32::MAX;
+
+    fn number(self) -> u32 {
+        match self {
+            Share::Member(leaf) => leaf,
+            Share::Anybody => Self::ANYBODY,
+        }
+    }
+
+    fn room(self) -> Room {
+        match self {
+            Share::Member(_) => Room {
+                count: MAX_BUFFERED_BY_ONE,
+                bytes: MAX_BUFFERED_BYTES_BY_ONE,
+            },
+            Share::Anybody => Room {
+                count: MAX_BUFFERED,
+                bytes: MAX_BUFFERED_BYTES,
+            },
+        }
+    }
+}
+
+/// How much may wait.
+#[derive(Clone, Copy)]
+struct Room {
+    count: usize,
+    bytes: usize,
+}
 
 /// A message that waits.
 #[derive(Serialize, Deserialize)]
 struct Entry {
-    conversation_id: Vec<u8>,
     #[serde(with = "serde_bytes")]
     bytes: Vec<u8>,
 }
 
-/// What has to be known of all that waits whenever one more comes: it is the key of the row, so that no message is read.
+/// What waits for a conversation, counted. `Anybody` has the largest number of the shares.
+#[derive(Default, Serialize, Deserialize)]
+struct Queue {
+    /// The number of the next message: they are counted in the order in which they come.
+    next: u64,
+    /// Since when something waits, in milliseconds since 1970.
+    since_ms: u64,
+    shares: BTreeMap<u32, Held>,
+}
+
+/// What waits in a share.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+struct Held {
+    count: usize,
+    bytes: usize,
+    /// No message of the share has a smaller number.
+    first: u64,
+}
+
+impl Held {
+    fn exceeds(&self, room: Room) -> bool {
+        self.count > room.count || self.bytes > room.bytes
+    }
+}
+
+impl Queue {
+    fn held(&self) -> Held {
+        sum(self.shares.values())
+    }
+
+    fn held_by_members(&self) -> Held {
+        sum(self.shares.range(..Share::ANYBODY).map(|(_, held)| held))
+    }
+
+    fn add(&mut self, share: u32, size: usize) {
+        let number = self.next;
+        let held = self.shares.entry(share).or_insert(Held {
+            first: number,
+            ..Held::default()
+        });
+        held.count += 1;
+        held.bytes += size;
+        self.next += 1;
+    }
+
+    fn remove(&mut self, ticket: &Ticket) {
+        let Some(held) = self.shares.get_mut(&ticket.share) else {
+            return;
+        };
+        held.count = held.count.saturating_sub(1);
+        held.bytes = held.bytes.saturating_sub(ticket.size as usize);
+        if held.first == ticket.number {
+            held.first += 1;
+        }
+        if held.count == 0 {
+            self.shares.remove(&ticket.share);
+        }
+    }
+
+    /// The member's share that has most in it: by bytes, or by count where there are too many.
+    fn largest_of_members(&self, room: Room) -> Option<u32> {
+        let of_members = self.shares.range(..Share::ANYBODY);
+        let by_count = self.held_by_members().count > room.count;
+        let largest = of_members.max_by_key(|(_, held)| if by_count { held.count } else { held.bytes });
+        largest.map(|(share, _)| *share)
+    }
+}
+
+fn sum<'h>(held: impl Iterator<Item = &'h Held>) -> Held {
+    held.fold(Held::default(), |sum, held| Held {
+        count: sum.count + held.count,
+        bytes: sum.bytes + held.bytes,
+        first: 0,
+    })
+}
+
+/// What has to be known of all that waits when some of it may have its turn: it is the key of the
+/// row, so that no message is read.
 struct Ticket {
+    share: u32,
     /// The order in which they came.
     number: u64,
     since_ms: u64,
@@ -38,12 +175,12 @@ struct Ticket {
 }
 
 impl Ticket {
-    /// Numbers are big-endian, so that rows are in the order of their numbers.
+    /// Numbers are big-endian, so that the rows of a share are in the order of their numbers.
     fn key(&self) -> Vec<u8> {
         let content = self.content as u8;
         let on = self.on as u8;
         [
-            &self.number.to_be_bytes()[..],
+            &place(self.share, self.number)[..],
             &self.since_ms.to_be_bytes(),
             &self.epoch.to_be_bytes(),
             &self.size.to_be_bytes(),
@@ -55,12 +192,14 @@ impl Ticket {
 
     fn of_key(key: &[u8]) -> Result<Ticket> {
         let read = || {
-            let (number, rest) = key.split_first_chunk()?;
+            let (share, rest) = key.split_first_chunk()?;
+            let (number, rest) = rest.split_first_chunk()?;
             let (since_ms, rest) = rest.split_first_chunk()?;
             let (epoch, rest) = rest.split_first_chunk()?;
             let (size, rest) = rest.split_first_chunk()?;
             let ([content, on], message_id) = rest.split_first_chunk()?;
             Some(Ticket {
+                share: u32::from_be_bytes(*share),
                 number: u64::from_be_bytes(*number),
                 since_ms: u64::from_be_bytes(*since_ms),
                 epoch: u64::from_be_bytes(*epoch),
@@ -85,59 +224,96 @@ impl Ticket {
     }
 }
 
+/// How the key of a message begins.
+fn place(share: u32, number: u64) -> [u8; 12] {
+    let mut place = [0; 12];
+    place[..4].copy_from_slice(&share.to_be_bytes());
+    place[4..].copy_from_slice(&number.to_be_bytes());
+    place
+}
+
 impl Session {
-    /// Keeps a message of a conversation that this client is not a member of.
-    pub(crate) fn wait_for_welcome(
-        &mut self,
-        scope: &[u8],
-        framed: Framed,
-        bytes: &[u8],
-        receipt: &mut Receipt,
-    ) -> Result<()> {
-        self.make_room_for_stranger(scope, receipt)?;
-        let received = keep(&self.provider, scope, &framed, bytes, WaitingFor::Welcome, receipt)?;
-        receipt.received.push(received);
-        Ok(())
+    /// Keeps a message of a conversation that this client is not a member of. What follows from it
+    /// comes after its own result.
+    pub(crate) fn wait_for_welcome(&mut self, scope: &[u8], framed: &Framed<'_>, receipt: &mut Receipt) -> Result<()> {
+        if framed.bytes.len() > MAX_BUFFERED_STRANGER {
+            receipt
+                .received
+                .push(framed.answer(What::Unreadable(Unreadable::Evicted)));
+            return Ok(());
+        }
+        let waiting = Waiting::of(&self.provider, scope, Entity::BufferedStranger)?;
+        let evicted = waiting.keep(framed, WaitingFor::Welcome, Share::Anybody, receipt)?;
+        receipt.received.extend(evicted);
+        self.make_room_among_strangers(scope, receipt)
     }
 
-    /// One conversation more for which messages wait: when there are too many, the one that waits longest makes way.
-    fn make_room_for_stranger(&self, scope: &[u8], receipt: &mut Receipt) -> Result<()> {
-        if !tickets(&self.provider, scope)?.is_empty() {
-            return Ok(());
+    /// When messages wait for too many conversations, the one that has waited longest makes way;
+    /// when too many messages wait for all together, the oldest of the conversation for which most
+    /// wait.
+    fn make_room_among_strangers(&self, newest: &[u8], receipt: &mut Receipt) -> Result<()> {
+        let room = Room {
+            count: MAX_BUFFERED_OF_STRANGERS,
+            bytes: MAX_BUFFERED_BYTES_OF_STRANGERS,
+        };
+        let mut strangers = Vec::new();
+        for (scope, _, value) in self.provider.rows().list_all(Entity::BufferedStranger)? {
+            let queue: Queue = decode(&value)?;
+            strangers.push((scope, queue.since_ms, queue.held()));
         }
-        let mut strangers: Vec<(u64, Vec<u8>)> = Vec::new();
-        for (waiting, key) in self.provider.rows().keys_of_all(Entity::Buffered)? {
-            let Ok(ticket) = Ticket::of_key(&key) else { continue };
-            if ticket.on == WaitingFor::Welcome && strangers.last().is_none_or(|(_, known)| *known != waiting) {
-                strangers.push((ticket.since_ms, waiting));
+        while strangers.len() > MAX_BUFFERED_STRANGERS {
+            let others = strangers.iter().enumerate().filter(|(_, (scope, ..))| scope != newest);
+            let Some((oldest, _)) = others.min_by_key(|(_, (_, since_ms, _))| *since_ms) else {
+                break;
+            };
+            let (scope, ..) = strangers.swap_remove(oldest);
+            let mut waiting = Waiting::of(&self.provider, &scope, Entity::BufferedStranger)?;
+            while let Some(evicted) = waiting.evict_first(Share::ANYBODY)? {
+                receipt.received.push(evicted);
             }
+            waiting.store()?;
         }
-        if strangers.len() < MAX_BUFFERED_STRANGERS {
-            return Ok(());
-        }
-        match strangers.into_iter().min() {
-            Some((_, oldest)) => evict_all(&self.provider, &oldest, receipt),
-            None => Ok(()),
+        loop {
+            let all = sum(strangers.iter().map(|(_, _, held)| held));
+            if !all.exceeds(room) {
+                return Ok(());
+            }
+            let by_count = all.count > room.count;
+            let size = |held: &Held| if by_count { held.count } else { held.bytes };
+            let Some((scope, _, held)) = strangers.iter_mut().max_by_key(|(_, _, held)| size(held)) else {
+                return Ok(());
+            };
+            let mut waiting = Waiting::of(&self.provider, scope, Entity::BufferedStranger)?;
+            let Some(evicted) = waiting.evict_first(Share::ANYBODY)? else {
+                return Err(Error::internal("more messages were counted than wait"));
+            };
+            receipt.received.push(evicted);
+            *held = waiting.queue.held();
+            waiting.store()?;
         }
     }
 }
 
 impl Conversation<'_> {
-    /// Keeps a message for later.
+    /// Keeps a message for later; what makes way for it is the answer, and is told after it.
     pub(crate) fn wait(
         &mut self,
-        framed: &Framed,
-        bytes: &[u8],
+        framed: &Framed<'_>,
         on: WaitingFor,
+        share: Share,
         receipt: &mut Receipt,
-    ) -> Result<Received> {
-        keep(self.provider, &self.scope, framed, bytes, on, receipt)
+    ) -> Result<Vec<Received>> {
+        Waiting::of(self.provider, &self.scope, Entity::BufferedQueue)?.keep(framed, on, share, receipt)
     }
 
     /// Receives what waited and can be judged now, epoch by epoch: proposals and messages as they came, then commits, of which
     /// one at most begins the next epoch. Where nobody takes messages, they stay, and so do commits that would put them out of
     /// reach.
     pub(crate) fn replay(&mut self, receipt: &mut Receipt) -> Result<()> {
+        let waiting = Waiting::of(self.provider, &self.scope, Entity::BufferedQueue)?;
+        if waiting.taken_over {
+            waiting.store()?;
+        }
         let mut held = false;
         loop {
             let epoch = self.epoch();
@@ -182,47 +358,49 @@ impl Conversation<'_> {
         let what = match frame(&entry.bytes) {
             Ok(Some(framed)) => match self.judge(&framed, receipt)? {
                 // It goes on waiting, which was told when it came.
-                Verdict::Wait(_) => return Ok(()),
+                Verdict::Wait(..) => return Ok(()),
                 verdict => verdict.into_what()?,
             },
             _ => return Err(Error::internal("a message that waited cannot be read any more")),
         };
-        self.provider
-            .rows()
-            .delete(Entity::Buffered, &self.scope, &ticket.key());
-        receipt.received.push(ticket.answer(entry.conversation_id, what));
-        Ok(())
+        let mut waiting = Waiting::of(self.provider, &self.scope, Entity::BufferedQueue)?;
+        waiting.remove(ticket);
+        receipt.received.push(ticket.answer(self.row.id.clone(), what));
+        waiting.store()
     }
 
     /// This client was removed: forgets what waited for the epochs it was in, telling that it was lost. What is later waits for a
     /// Welcome, which may have been overtaken.
     pub(crate) fn evict_closed(&self, receipt: &mut Receipt) -> Result<()> {
+        let mut waiting = Waiting::of(self.provider, &self.scope, Entity::BufferedQueue)?;
         for ticket in tickets(self.provider, &self.scope)? {
             if ticket.epoch <= self.row.last + 1 {
-                let entry = entry_of(self.provider, &self.scope, &ticket)?;
-                evict(self.provider, &self.scope, &ticket, entry.conversation_id, receipt);
+                receipt.received.push(waiting.evict(&ticket)?);
             }
         }
+        waiting.store()?;
         self.let_wait_for_welcome()
     }
 
-    /// Whatever waits, waits for a Welcome from now on.
+    /// Whatever waits, waits for a Welcome from now on, and for a conversation that this client is
+    /// not a member of.
     pub(crate) fn let_wait_for_welcome(&self) -> Result<()> {
+        let mut waiting = Waiting::of(self.provider, &self.scope, Entity::BufferedStranger)?;
         for mut ticket in tickets(self.provider, &self.scope)? {
             let entry = entry_of(self.provider, &self.scope, &ticket)?;
-            self.provider
-                .rows()
-                .delete(Entity::Buffered, &self.scope, &ticket.key());
+            waiting.remove(&ticket);
             ticket.on = WaitingFor::Welcome;
-            self.provider
-                .write(Entity::Buffered, &self.scope, &ticket.key(), &entry)?;
+            waiting.put(ticket, Share::Anybody, &entry)?;
         }
-        Ok(())
+        waiting.store()
     }
 }
 
 /// Fails with `CONVERSATION_CORRUPT` where what waits cannot be read.
 pub(crate) fn waits_soundly(provider: &Provider, scope: &[u8]) -> Result<()> {
+    for entity in [Entity::BufferedQueue, Entity::BufferedStranger] {
+        let _: Option<Queue> = provider.read(entity, scope, &[])?;
+    }
     tickets(provider, scope)?
         .iter()
         .try_for_each(|ticket| entry_of(provider, scope, ticket).map(drop))
@@ -230,14 +408,22 @@ pub(crate) fn waits_soundly(provider: &Provider, scope: &[u8]) -> Result<()> {
 
 /// How many messages wait for a conversation.
 pub(crate) fn count_waiting(provider: &Provider, scope: &[u8]) -> Result<usize> {
-    Ok(provider.rows().keys(Entity::Buffered, scope)?.len())
+    let mut count = 0;
+    for entity in [Entity::BufferedQueue, Entity::BufferedStranger] {
+        let queue: Option<Queue> = provider.read(entity, scope, &[])?;
+        count += queue.map_or(0, |queue| queue.held().count);
+    }
+    Ok(count)
 }
 
 /// What waits for a conversation, in the order it came.
 fn tickets(provider: &Provider, scope: &[u8]) -> Result<Vec<Ticket>> {
     let keys = provider.rows().keys(Entity::Buffered, scope)?;
     let damaged = |_| Error::damaged(scope);
-    keys.iter().map(|key| Ticket::of_key(key).map_err(damaged)).collect()
+    let tickets = keys.iter().map(|key| Ticket::of_key(key).map_err(damaged));
+    let mut tickets = tickets.collect::<Result<Vec<_>>>()?;
+    tickets.sort_by_key(|ticket| ticket.number);
+    Ok(tickets)
 }
 
 fn entry_of(provider: &Provider, scope: &[u8], ticket: &Ticket) -> Result<Entry> {
@@ -245,72 +431,172 @@ fn entry_of(provider: &Provider, scope: &[u8], ticket: &Ticket) -> Result<Entry>
     entry.ok_or_else(|| Error::internal("a message that waits is gone"))
 }
 
-fn keep(
-    provider: &Provider,
-    scope: &[u8],
-    framed: &Framed,
-    bytes: &[u8],
-    on: WaitingFor,
-    receipt: &mut Receipt,
-) -> Result<Received> {
-    let mut waiting = tickets(provider, scope)?;
-    if let Some(known) = waiting.iter().find(|ticket| ticket.message_id == framed.message_id) {
-        let (on, since_ms, count) = (known.on, known.since_ms, waiting.len());
-        return Ok(framed.answer(What::Waiting { on, since_ms, count }));
-    }
-    let ticket = Ticket {
-        number: waiting.last().map_or(0, |last| last.number) + 1,
-        since_ms: provider.clock().now_ms(),
-        epoch: framed.epoch,
-        size: u32::try_from(bytes.len())
-            .map_err(|_| Error::internal("a message is larger than any that is accepted"))?,
-        content: framed.content,
-        on,
-        message_id: framed.message_id,
-    };
-    let mut size: usize = waiting.iter().map(|ticket| ticket.size as usize).sum::<usize>() + bytes.len();
-    while waiting.len() >= MAX_BUFFERED || (size > MAX_BUFFERED_BYTES && !waiting.is_empty()) {
-        let evicted = waiting.remove(first_to_go(&waiting));
-        size -= evicted.size as usize;
-        evict(provider, scope, &evicted, framed.conversation_id.clone(), receipt);
-    }
-    let entry = Entry {
-        conversation_id: framed.conversation_id.clone(),
-        bytes: bytes.to_vec(),
-    };
-    provider.write(Entity::Buffered, scope, &ticket.key(), &entry)?;
-    Ok(framed.answer(What::Waiting {
-        on,
-        since_ms: ticket.since_ms,
-        count: waiting.len() + 1,
-    }))
+/// What waits for one conversation, in hand.
+struct Waiting<'a> {
+    provider: &'a Provider,
+    scope: &'a [u8],
+    /// Of which kind the row is that counts.
+    kind: Entity,
+    /// Whether it was counted by the other one before.
+    taken_over: bool,
+    queue: Queue,
 }
 
-/// Which of these makes way. What waits for a proposal was found to come from a member, everything else anybody may have sent: it
-/// goes first. Unless commits that wait for proposals have taken more than half of the room: one member can make many of them.
-fn first_to_go(waiting: &[Ticket]) -> usize {
-    let of_members = |ticket: &&Ticket| ticket.on == WaitingFor::Proposal;
-    let count = waiting.iter().filter(of_members).count();
-    let size: usize = waiting
-        .iter()
-        .filter(of_members)
-        .map(|ticket| ticket.size as usize)
-        .sum();
-    let too_many = count > MAX_BUFFERED / 2 || size > MAX_BUFFERED_BYTES / 2;
-    let first = waiting.iter().position(|ticket| of_members(&ticket) == too_many);
-    first.unwrap_or(0)
-}
-
-fn evict_all(provider: &Provider, scope: &[u8], receipt: &mut Receipt) -> Result<()> {
-    for ticket in tickets(provider, scope)? {
-        let entry = entry_of(provider, scope, &ticket)?;
-        evict(provider, scope, &ticket, entry.conversation_id, receipt);
+impl<'a> Waiting<'a> {
+    /// `kind` says whether this client is a member now. What was counted before it became one, or
+    /// ceased to be, is taken over.
+    fn of(provider: &'a Provider, scope: &'a [u8], kind: Entity) -> Result<Self> {
+        let mut queue: Option<Queue> = provider.read(kind, scope, &[])?;
+        let mut taken_over = false;
+        if queue.is_none() {
+            let other = match kind {
+                Entity::BufferedQueue => Entity::BufferedStranger,
+                _ => Entity::BufferedQueue,
+            };
+            queue = provider.read(other, scope, &[])?;
+            taken_over = queue.is_some();
+            if taken_over {
+                provider.rows().delete(other, scope, &[]);
+            }
+        }
+        Ok(Waiting {
+            provider,
+            scope,
+            kind,
+            taken_over,
+            queue: queue.unwrap_or_default(),
+        })
     }
-    Ok(())
-}
 
-fn evict(provider: &Provider, scope: &[u8], ticket: &Ticket, conversation_id: Vec<u8>, receipt: &mut Receipt) {
-    provider.rows().delete(Entity::Buffered, scope, &ticket.key());
-    let what = What::Unreadable(Unreadable::Evicted);
-    receipt.received.push(ticket.answer(conversation_id, what));
+    /// Stores what is counted.
+    fn store(self) -> Result<()> {
+        if self.queue.shares.is_empty() {
+            self.provider.rows().delete(self.kind, self.scope, &[]);
+            return Ok(());
+        }
+        self.provider.write(self.kind, self.scope, &[], &self.queue)
+    }
+
+    /// Keeps a message, which is told, and answers what makes way for it.
+    fn keep(
+        mut self,
+        framed: &Framed<'_>,
+        on: WaitingFor,
+        share: Share,
+        receipt: &mut Receipt,
+    ) -> Result<Vec<Received>> {
+        let known = self
+            .provider
+            .rows()
+            .get(Entity::BufferedPlace, self.scope, &framed.message_id)?;
+        if let Some(key) = known {
+            let Ticket { on, since_ms, .. } = Ticket::of_key(&key)?;
+            let count = self.queue.held().count;
+            receipt
+                .received
+                .push(framed.answer(What::Waiting { on, since_ms, count }));
+            self.store()?;
+            return Ok(Vec::new());
+        }
+        let size = framed.bytes.len();
+        if size > share.room().bytes {
+            receipt
+                .received
+                .push(framed.answer(What::Unreadable(Unreadable::Evicted)));
+            self.store()?;
+            return Ok(Vec::new());
+        }
+        let since_ms = self.provider.clock().now_ms();
+        if self.queue.shares.is_empty() {
+            self.queue.since_ms = since_ms;
+        }
+        let ticket = Ticket {
+            share: share.number(),
+            number: 0,
+            since_ms,
+            epoch: framed.epoch,
+            size: u32::try_from(size).map_err(|_| Error::internal("a message is larger than any that is accepted"))?,
+            content: framed.content,
+            on,
+            message_id: framed.message_id,
+        };
+        let entry = Entry {
+            bytes: framed.bytes.to_vec(),
+        };
+        self.put(ticket, share, &entry)?;
+        let evicted = self.make_room(share)?;
+        let count = self.queue.held().count;
+        receipt
+            .received
+            .push(framed.answer(What::Waiting { on, since_ms, count }));
+        self.store()?;
+        Ok(evicted)
+    }
+
+    /// Puts a message behind all others.
+    fn put(&mut self, mut ticket: Ticket, share: Share, entry: &Entry) -> Result<()> {
+        ticket.share = share.number();
+        ticket.number = self.queue.next;
+        self.queue.add(ticket.share, ticket.size as usize);
+        let key = ticket.key();
+        self.provider.write(Entity::Buffered, self.scope, &key, entry)?;
+        self.provider
+            .rows()
+            .put(Entity::BufferedPlace, self.scope, &ticket.message_id, key);
+        Ok(())
+    }
+
+    fn remove(&mut self, ticket: &Ticket) {
+        let rows = self.provider.rows();
+        rows.delete(Entity::Buffered, self.scope, &ticket.key());
+        rows.delete(Entity::BufferedPlace, self.scope, &ticket.message_id);
+        self.queue.remove(ticket);
+    }
+
+    fn make_room(&mut self, share: Share) -> Result<Vec<Received>> {
+        let mut evicted = Vec::new();
+        let number = share.number();
+        while self
+            .queue
+            .shares
+            .get(&number)
+            .is_some_and(|held| held.exceeds(share.room()))
+        {
+            evicted.extend(self.evict_first(number)?);
+        }
+        let of_members = Room {
+            count: MAX_BUFFERED_OF_MEMBERS,
+            bytes: MAX_BUFFERED_BYTES_OF_MEMBERS,
+        };
+        while self.queue.held_by_members().exceeds(of_members) {
+            let Some(largest) = self.queue.largest_of_members(of_members) else {
+                break;
+            };
+            evicted.extend(self.evict_first(largest)?);
+        }
+        Ok(evicted)
+    }
+
+    /// The oldest message of a share makes way; `None` where there is none.
+    fn evict_first(&mut self, share: u32) -> Result<Option<Received>> {
+        let Some(held) = self.queue.shares.get(&share) else {
+            return Ok(None);
+        };
+        let from = place(share, held.first);
+        let key = self.provider.rows().first_key(Entity::Buffered, self.scope, &from)?;
+        let first = key.map(|key| Ticket::of_key(&key)).transpose()?;
+        let Some(first) = first.filter(|ticket| ticket.share == share) else {
+            return Err(Error::internal("more messages were counted than wait"));
+        };
+        if let Some(held) = self.queue.shares.get_mut(&share) {
+            held.first = first.number;
+        }
+        self.evict(&first).map(Some)
+    }
+
+    fn evict(&mut self, ticket: &Ticket) -> Result<Received> {
+        let id: GroupId = decode(self.scope)?;
+        self.remove(ticket);
+        Ok(ticket.answer(id.as_slice().to_vec(), What::Unreadable(Unreadable::Evicted)))
+    }
 }

@@ -16,16 +16,18 @@ use tls_codec::Serialize as _;
 use crate::codec::encode;
 use crate::conversation::admit::{Door, Roster};
 use crate::conversation::commit::{MergeOutcome, Merged, Settled, StagedCommit, Why};
-use crate::conversation::group_info::{former_leaves, invalid, lets_join, read_group_info};
+use crate::conversation::group_info::{former_leaves, invalid, read_group_info};
 use crate::conversation::known::{Fate, MessageId, message_id};
 use crate::conversation::received::{Receipt, Received, What};
+use crate::conversation::stage::check_sizes;
 use crate::conversation::{Conversation, ConversationRow, State, join_config, renewal, scope_of};
 use crate::credential::CredentialRow;
 use crate::error::{Code, Error, Result};
+use crate::frame;
 use crate::id::check_id;
 use crate::key_package::capabilities;
 use crate::keystore::{Entity, PutAside};
-use crate::limits::MAX_EPOCH;
+use crate::limits::{MAX_EPOCH, MAX_PUBLIC_MESSAGE};
 use crate::member::{Change, Member, members};
 use crate::provider::Provider;
 use crate::session::Session;
@@ -52,6 +54,11 @@ pub(crate) fn declaration(open: bool) -> Result<Extensions<LeafNode>> {
 pub(crate) fn declares(leaf: &Extensions<LeafNode>) -> bool {
     let value = leaf.unknown(EXTERNAL_JOIN);
     value.is_some_and(|UnknownExtension(value)| value.as_slice() == [1])
+}
+
+/// Whether a leaf in the tree of this GroupInfo declares it.
+pub(crate) fn lets_join(info: &frame::GroupInfo<'_>) -> bool {
+    info.has_leaf_with(EXTERNAL_JOIN, &[1])
 }
 
 /// Whether clients may join this group from outside.
@@ -127,14 +134,14 @@ impl Session {
                 "an external commit for this conversation is pending already",
             ));
         }
-        let info = read_group_info(group_info)?;
+        let (info, open) = read_group_info(&self.provider, group_info)?;
         if info.group_id().as_slice() != id {
             return Err(invalid("it belongs to another conversation"));
         }
         if info.epoch().as_u64() > MAX_EPOCH {
             return Err(invalid("its epoch is larger than any that is accepted"));
         }
-        if !lets_join(&info)? {
+        if !open {
             return Err(Error::new(
                 Code::ExternalJoinRefused,
                 "The conversation does not allow external joins. Ask a member to add this client.",
@@ -216,6 +223,7 @@ impl Session {
             .ok_or_else(|| Error::internal("an external commit came without its GroupInfo"))?
             .tls_serialize_detached()
             .map_err(unwritable)?;
+        check_sizes(commit.len(), MAX_PUBLIC_MESSAGE, group_info.len())?;
         let staged = StagedCommit {
             conversation_id: group.group_id().as_slice().to_vec(),
             epoch,
@@ -253,7 +261,7 @@ impl Session {
         let Some(pending) = self.pending_join_as(id, commit_id)? else {
             return Ok(JoinFate::Lost);
         };
-        let info = read_group_info(group_info)?;
+        let (info, _) = read_group_info(&self.provider, group_info)?;
         if info.group_id().as_slice() != id {
             return Err(invalid("it belongs to another conversation"));
         }

@@ -5,18 +5,22 @@ use tls_codec::DeserializeBytes;
 
 use crate::conversation::known::{MessageId, message_id};
 use crate::conversation::received::{Received, What};
-use crate::limits::MAX_MESSAGE;
+use crate::frame::{Content, Flaw, Frame, Sender, read};
 
-/// The framing of a group message, and the message.
-pub(crate) struct Framed {
+/// What is said of bytes that are no message.
+pub(crate) const NO_MESSAGE: &str = "The bytes are not an MLSMessage.";
+
+/// The frame of a group message, and its bytes, which are not decoded yet.
+pub(crate) struct Framed<'b> {
     pub(crate) message_id: MessageId,
     pub(crate) conversation_id: Vec<u8>,
     pub(crate) epoch: u64,
     pub(crate) content: ContentType,
-    pub(crate) message: ProtocolMessage,
+    pub(crate) sender: Sender,
+    pub(crate) bytes: &'b [u8],
 }
 
-impl Framed {
+impl Framed<'_> {
     pub(crate) fn answer(&self, what: What) -> Received {
         let conversation_id = Some(self.conversation_id.clone());
         Received {
@@ -26,26 +30,43 @@ impl Framed {
             what,
         }
     }
+
+    /// Whether it is a proposal or commit of somebody who is no member.
+    pub(crate) fn is_external(&self) -> bool {
+        self.sender == Sender::Outside
+    }
+
+    /// The message, decoded anew each time, so that it is in memory only while OpenMLS looks at it;
+    /// `None` where OpenMLS finds fault with it.
+    pub(crate) fn message(&self) -> Option<ProtocolMessage> {
+        match MlsMessageIn::tls_deserialize_exact_bytes(self.bytes).ok()?.extract() {
+            MlsMessageBodyIn::PublicMessage(message) => Some(message.into()),
+            MlsMessageBodyIn::PrivateMessage(message) => Some(message.into()),
+            _ => None,
+        }
+    }
 }
 
-/// Reads the framing; `None` is a Welcome.
-pub(crate) fn frame(bytes: &[u8]) -> std::result::Result<Option<Framed>, &'static str> {
-    if bytes.len() > MAX_MESSAGE {
-        return Err("The message is larger than any that is accepted.");
-    }
-    let message = MlsMessageIn::tls_deserialize_exact_bytes(bytes).map_err(|_| "The bytes are not an MLSMessage.")?;
-    let message: ProtocolMessage = match message.extract() {
-        MlsMessageBodyIn::PublicMessage(message) => message.into(),
-        MlsMessageBodyIn::PrivateMessage(message) => message.into(),
-        MlsMessageBodyIn::Welcome(_) => return Ok(None),
-        MlsMessageBodyIn::GroupInfo(_) => return Err("A GroupInfo is not a message to receive."),
-        MlsMessageBodyIn::KeyPackage(_) => return Err("A key package is not a message to receive."),
+/// Reads the frame; `None` is a Welcome.
+pub(crate) fn frame(bytes: &[u8]) -> std::result::Result<Option<Framed<'_>>, &'static str> {
+    let message = match read(bytes) {
+        Ok(Frame::Group(message)) => message,
+        Ok(Frame::Welcome(_)) => return Ok(None),
+        Ok(Frame::GroupInfo(_)) => return Err("A GroupInfo is not a message to receive."),
+        Ok(Frame::KeyPackage { .. }) => return Err("A key package is not a message to receive."),
+        Err(Flaw::Malformed) => return Err(NO_MESSAGE),
+        Err(Flaw::TooLarge) => return Err("The message is larger than any that is accepted."),
     };
     Ok(Some(Framed {
         message_id: message_id(bytes),
-        conversation_id: message.group_id().as_slice().to_vec(),
-        epoch: message.epoch().as_u64(),
-        content: message.content_type(),
-        message,
+        conversation_id: message.conversation_id.to_vec(),
+        epoch: message.epoch,
+        content: match message.content {
+            Content::Application => ContentType::Application,
+            Content::Proposal => ContentType::Proposal,
+            Content::Commit => ContentType::Commit,
+        },
+        sender: message.sender,
+        bytes,
     }))
 }

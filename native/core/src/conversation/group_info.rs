@@ -1,57 +1,33 @@
 //! GroupInfos, by which one joins from outside (RFC 9420 section 12.4.3.1).
 
 use openmls::messages::group_info::VerifiableGroupInfo;
-use openmls::prelude::{Extensions, LeafNode, MlsMessageBodyIn, MlsMessageIn, RatchetTreeIn};
+use openmls::prelude::{MlsMessageBodyIn, MlsMessageIn};
+use openmls_traits::OpenMlsProvider;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tls_codec::DeserializeBytes;
 
 use crate::codec::{decode, encode};
-use crate::conversation::external_join::declares;
+use crate::conversation::external_join::lets_join;
 use crate::credential::CredentialRow;
 use crate::error::{Code, Error, Result};
-use crate::limits::MAX_MESSAGE;
+use crate::frame::{Flaw, Frame, read};
 use crate::member::{Member, identity};
-
-/// A node of an unverified tree as OpenMLS serialises it: it offers nothing else to read these parts of it by.
-#[derive(Deserialize)]
-enum Node {
-    LeafNode(Leaf),
-    ParentNode(IgnoredAny),
-}
-
-#[derive(Deserialize)]
-struct Leaf {
-    payload: Payload,
-}
-
-#[derive(Deserialize)]
-struct Payload {
-    extensions: Extensions<LeafNode>,
-}
-
-fn nodes(tree: &RatchetTreeIn) -> Result<Vec<Option<Node>>> {
-    decode(&encode(tree)?)
-}
-
-fn tree_of(info: &VerifiableGroupInfo) -> Result<&RatchetTreeIn> {
-    let tree = info.extensions().ratchet_tree();
-    Ok(tree.ok_or_else(|| invalid("it has no ratchet tree"))?.ratchet_tree())
-}
-
-/// Whether clients may join from outside by this GroupInfo: whether a leaf of its tree says so.
-pub(crate) fn lets_join(info: &VerifiableGroupInfo) -> Result<bool> {
-    let nodes = nodes(tree_of(info)?)?;
-    Ok(nodes.iter().flatten().any(|node| match node {
-        Node::LeafNode(leaf) => declares(&leaf.payload.extensions),
-        Node::ParentNode(_) => false,
-    }))
-}
+use crate::provider::Provider;
 
 /// The leaf that this client has in the tree already, with its encoded encryption key: OpenMLS removes it, by its signature key, with the same commit.
 pub(crate) fn former_leaves(info: &VerifiableGroupInfo, row: &CredentialRow) -> Result<Vec<(Member, Vec<u8>)>> {
-    let tree = tree_of(info)?;
-    let nodes = nodes(tree)?;
+    /// A node as OpenMLS serialises it, of which only the place matters here.
+    #[derive(Deserialize)]
+    enum Node {
+        LeafNode(IgnoredAny),
+        ParentNode(IgnoredAny),
+    }
+    let Some(tree) = info.extensions().ratchet_tree() else {
+        return Err(invalid("it has no ratchet tree"));
+    };
+    let tree = tree.ratchet_tree();
+    let nodes: Vec<Option<Node>> = decode(&encode(tree)?)?;
     let places = nodes
         .iter()
         .enumerate()
@@ -73,15 +49,23 @@ pub(crate) fn former_leaves(info: &VerifiableGroupInfo, row: &CredentialRow) -> 
     Ok(former)
 }
 
-/// The GroupInfo in an MLSMessage; its signature is not checked yet.
-pub(crate) fn read_group_info(bytes: &[u8]) -> Result<VerifiableGroupInfo> {
-    if bytes.len() > MAX_MESSAGE {
-        return Err(invalid("it is larger than any that is accepted"));
+/// The GroupInfo in an MLSMessage. It is decoded only when a leaf of its ratchet tree has signed
+/// it. That proves nothing about who that leaf is. Answers also whether clients may join from outside by it.
+pub(crate) fn read_group_info(provider: &Provider, bytes: &[u8]) -> Result<(VerifiableGroupInfo, bool)> {
+    let info = match read(bytes) {
+        Ok(Frame::GroupInfo(info)) => info,
+        Ok(_) => return Err(invalid("it is another kind of MLSMessage")),
+        Err(Flaw::TooLarge) => return Err(invalid("it is larger than any that is accepted")),
+        Err(Flaw::Malformed) => return Err(invalid("the bytes are not an MLSMessage")),
+    };
+    if !info.is_signed(provider.crypto()) {
+        return Err(invalid("the leaf that it names has not signed it"));
     }
+    let open = lets_join(&info);
     let message = MlsMessageIn::tls_deserialize_exact_bytes(bytes)
-        .map_err(|cause| invalid("the bytes are not an MLSMessage").caused_by(cause))?;
+        .map_err(|cause| invalid("its contents are not valid").caused_by(cause))?;
     match message.extract() {
-        MlsMessageBodyIn::GroupInfo(info) => Ok(info),
+        MlsMessageBodyIn::GroupInfo(info) => Ok((info, open)),
         _ => Err(invalid("it is another kind of MLSMessage")),
     }
 }

@@ -1,9 +1,12 @@
 //! Joining by a Welcome (RFC 9420 section 12.4.3.1).
 
+use std::collections::HashSet;
+use std::io::Read as _;
+
 use openmls::prelude::{MlsMessageBodyIn, MlsMessageIn, StagedWelcome, Welcome, WelcomeError};
 use openmls::schedule::psk::Psk;
 use sha2::{Digest, Sha256};
-use tls_codec::DeserializeBytes;
+use tls_codec::Deserialize as _;
 
 use crate::codec::encode;
 use crate::conversation::commit::Settled;
@@ -16,10 +19,11 @@ use crate::conversation::received::{Receipt, Received};
 use crate::conversation::stalled::StalledNow;
 use crate::conversation::{Conversation, ConversationRow, Invitation, State, join_config, load, renewal, scope_of};
 use crate::error::{Code, Error, Result};
+use crate::frame::{Flaw, Frame, read};
 use crate::id::check_id;
 use crate::key_package::KeyPackageRow;
 use crate::keystore::{Entity, Savepoint};
-use crate::limits::{MAX_EPOCH, MAX_MESSAGE, MAX_USED_WELCOMES};
+use crate::limits::{MAX_EPOCH, MAX_USED_WELCOMES};
 use crate::member::{Member, members};
 use crate::session::Session;
 
@@ -69,18 +73,10 @@ impl Session {
         ratchet_tree: Option<&[u8]>,
         allow_rollback: bool,
     ) -> Result<Joined> {
-        let welcome = read_welcome(bytes)?;
         let message_id = message_id(bytes);
         let savepoint = self.provider.rows().savepoint();
         let mut opened = None;
-        let joined = self.join(
-            welcome,
-            message_id,
-            ratchet_tree,
-            allow_rollback,
-            savepoint,
-            &mut opened,
-        );
+        let joined = self.join(bytes, message_id, ratchet_tree, allow_rollback, savepoint, &mut opened);
         match joined {
             Err(error) if [Code::WelcomeWithoutKeyPackage, Code::ConversationExists].contains(&error.code()) => {
                 self.provider.rows().rollback_to(savepoint);
@@ -97,14 +93,14 @@ impl Session {
     /// `opened` becomes the id of the conversation as soon as the Welcome tells it.
     fn join(
         &mut self,
-        welcome: Welcome,
+        bytes: &[u8],
         message_id: MessageId,
         ratchet_tree: Option<&[u8]>,
         allow_rollback: bool,
         savepoint: Savepoint,
         opened: &mut Option<Vec<u8>>,
     ) -> Result<Joined> {
-        let (reference, row) = self.key_package_of(&welcome)?;
+        let (welcome, reference, row) = self.own_welcome(bytes)?;
         let builder = StagedWelcome::build_from_welcome(&self.provider, &join_config(), welcome).map_err(refused)?;
         let processed = builder.processed_welcome();
         let info = processed.unverified_group_info();
@@ -266,29 +262,39 @@ impl Session {
         Ok(of_this.count() >= MAX_USED_WELCOMES)
     }
 
-    /// The key package of this client that the Welcome is for.
-    fn key_package_of(&self, welcome: &Welcome) -> Result<(Vec<u8>, KeyPackageRow)> {
-        for secrets in welcome.secrets() {
-            let reference = secrets.new_member();
-            if let Some(row) = self.provider.read(Entity::KeyPackage, &[], reference.as_slice())? {
-                return Ok((reference.as_slice().to_vec(), row));
+    /// The Welcome as it is for this client alone, and the key package that it is for: the first
+    /// that is named in it. The keystore is asked once, however many are invited, and nothing of
+    /// what is for others is decoded.
+    fn own_welcome(&self, bytes: &[u8]) -> Result<(Welcome, Vec<u8>, KeyPackageRow)> {
+        let welcome = match read(bytes) {
+            Ok(Frame::Welcome(welcome)) => welcome,
+            Ok(_) => {
+                return Err(invalid(
+                    "It is another kind of MLSMessage; give group messages to receive()",
+                ));
             }
+            Err(Flaw::TooLarge) => return Err(invalid("It is larger than any that is accepted")),
+            Err(Flaw::Malformed) => return Err(invalid("The bytes are not an MLSMessage")),
+        };
+        let own: HashSet<Vec<u8>> = self
+            .provider
+            .rows()
+            .keys(Entity::KeyPackage, &[])?
+            .into_iter()
+            .collect();
+        let mut secrets = welcome.secrets();
+        let secrets = secrets.find(|secrets| own.contains(secrets.reference));
+        let secrets = secrets.ok_or_else(without_key_package)?;
+        let reference = secrets.reference.to_vec();
+        let row = self.provider.read(Entity::KeyPackage, &[], &reference)?;
+        let row = row.ok_or_else(without_key_package)?;
+        let (head, rest) = welcome.only_for(&secrets);
+        let message = MlsMessageIn::tls_deserialize(&mut head.chain(rest))
+            .map_err(|cause| invalid("Its contents are not valid").caused_by(cause))?;
+        match message.extract() {
+            MlsMessageBodyIn::Welcome(welcome) => Ok((welcome, reference, row)),
+            _ => Err(Error::internal("a Welcome became another message")),
         }
-        Err(without_key_package())
-    }
-}
-
-fn read_welcome(bytes: &[u8]) -> Result<Welcome> {
-    if bytes.len() > MAX_MESSAGE {
-        return Err(invalid("It is larger than any that is accepted"));
-    }
-    let message = MlsMessageIn::tls_deserialize_exact_bytes(bytes)
-        .map_err(|cause| invalid("The bytes are not an MLSMessage").caused_by(cause))?;
-    match message.extract() {
-        MlsMessageBodyIn::Welcome(welcome) => Ok(welcome),
-        _ => Err(invalid(
-            "It is another kind of MLSMessage; give group messages to receive()",
-        )),
     }
 }
 

@@ -11,10 +11,12 @@ use crate::conversation::Conversation;
 use crate::conversation::ring::{Ring, are_sound};
 use crate::error::Result;
 use crate::keystore::Entity;
-use crate::limits::{MAX_KNOWN_OWN, MAX_KNOWN_PROCESSED};
+use crate::limits::{MAX_KNOWN_OWN, MAX_KNOWN_PROCESSED, MAX_MESSAGE};
 use crate::provider::Provider;
 
-/// SHA-256 of a message: the messageId, and for a commit the commitId.
+/// SHA-256 of a message: the messageId, and for a commit the commitId. Of a message that is larger
+/// than [`MAX_MESSAGE`] only the first `MAX_MESSAGE + 1` bytes are hashed, so that refusing it
+/// costs the same whatever its size.
 pub type MessageId = [u8; 32];
 
 /// What became of a known handshake. The numbers are stored.
@@ -55,7 +57,7 @@ const PROCESSED: Ring = Ring {
 
 /// The messageId of these bytes.
 pub fn message_id(bytes: &[u8]) -> MessageId {
-    Sha256::digest(bytes).into()
+    Sha256::digest(&bytes[..bytes.len().min(MAX_MESSAGE + 1)]).into()
 }
 
 /// Fails with `CONVERSATION_CORRUPT` where what is remembered cannot be read.

@@ -22,6 +22,11 @@ impl Conversation<'_> {
     /// Why a proposal is not kept for a commit of this client, if it is not. A commit that names it
     /// is judged as a whole.
     pub(crate) fn refuses_to_keep(&self, queued: &QueuedProposal) -> Option<&'static str> {
+        let of_sender = self.group.pending_proposals();
+        let of_sender = of_sender.filter(|before| before.sender() == queued.sender());
+        if of_sender.count() >= MAX_PROPOSALS_BY_ONE {
+            return Some("Its sender has made so many proposals in this epoch that no more are kept.");
+        }
         match queued.proposal() {
             // No commit could be built while it is pending: OpenMLS wants to have the key of each one.
             Proposal::PreSharedKey(_) => return Some("Pre-shared keys are not supported."),
@@ -49,11 +54,6 @@ impl Conversation<'_> {
                 }
             }
             _ => {}
-        }
-        let of_sender = self.group.pending_proposals();
-        let of_sender = of_sender.filter(|before| before.sender() == queued.sender());
-        if of_sender.count() >= MAX_PROPOSALS_BY_ONE {
-            return Some("Its sender has made so many proposals in this epoch that no more are kept.");
         }
         self.refuses_proposal(queued)
     }

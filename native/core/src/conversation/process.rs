@@ -8,7 +8,7 @@ use openmls_traits::OpenMlsProvider;
 
 use crate::conversation::Conversation;
 use crate::conversation::external_join::is_open;
-use crate::conversation::framed::Framed;
+use crate::conversation::framed::{Framed, NO_MESSAGE};
 use crate::conversation::known::Fate;
 use crate::conversation::received::{Receipt, What};
 use crate::conversation::seen::Origin;
@@ -22,9 +22,12 @@ type Processed = std::result::Result<ProcessedMessage, ProcessMessageError<Error
 impl Conversation<'_> {
     /// Has OpenMLS process a message, and applies it. What is refused leaves no trace, but for a
     /// proposal that a commit may name.
-    pub(crate) fn process(&mut self, framed: &Framed, receipt: &mut Receipt) -> Result<Verdict> {
+    pub(crate) fn process(&mut self, framed: &Framed<'_>, receipt: &mut Receipt) -> Result<Verdict> {
         let savepoint = self.provider.rows().savepoint();
-        let verdict = match self.process_by_openmls(framed)? {
+        let Some(attempt) = self.process_by_openmls(framed)? else {
+            return Ok(Verdict::Refused(Code::MessageInvalid, NO_MESSAGE));
+        };
+        let verdict = match attempt {
             Ok(processed) => self.apply(framed, processed, receipt)?,
             Err(cause) => verdict(framed, cause, is_open(&self.group)),
         };
@@ -50,11 +53,12 @@ impl Conversation<'_> {
         }
     }
 
-    /// A commit that names proposals which were refused is processed with them, to be judged as a whole.
-    fn process_by_openmls(&mut self, framed: &Framed) -> Result<Processed> {
+    /// A commit that names proposals which were refused is processed with them, to be judged as a
+    /// whole. `None` for what OpenMLS cannot decode.
+    fn process_by_openmls(&mut self, framed: &Framed<'_>) -> Result<Option<Processed>> {
         let first = self.attempt(framed);
         match first {
-            Err(ProcessMessageError::InvalidCommit(StageCommitError::MissingProposal))
+            Some(Err(ProcessMessageError::InvalidCommit(StageCommitError::MissingProposal { .. })))
                 if self.take_up_what_was_set_aside()? =>
             {
                 Ok(self.attempt(framed))
@@ -63,19 +67,21 @@ impl Conversation<'_> {
         }
     }
 
-    fn attempt(&mut self, framed: &Framed) -> Processed {
+    fn attempt(&mut self, framed: &Framed<'_>) -> Option<Processed> {
+        let message = framed.message()?;
         let changes = match framed.epoch {
             epoch if epoch < self.epoch() => Changes::Past(epoch),
             _ if framed.content == ContentType::Application => Changes::Message,
             _ => Changes::Present,
         };
-        self.provider.changing(changes, || {
-            self.group.process_message(self.provider, framed.message.clone())
-        })
+        let processed = self
+            .provider
+            .changing(changes, || self.group.process_message(self.provider, message));
+        Some(processed)
     }
 
     /// Applies a message that is cryptographically good, unless policy refuses it.
-    fn apply(&mut self, framed: &Framed, processed: ProcessedMessage, receipt: &mut Receipt) -> Result<Verdict> {
+    fn apply(&mut self, framed: &Framed<'_>, processed: ProcessedMessage, receipt: &mut Receipt) -> Result<Verdict> {
         let sender = processed.sender().clone();
         let aad = processed.aad().to_vec();
         match processed.into_content() {
@@ -108,7 +114,12 @@ impl Conversation<'_> {
     }
 
     /// Keeps a proposal until a commit names it.
-    fn apply_proposal(&mut self, framed: &Framed, proposal: Box<QueuedProposal>, sender: &Sender) -> Result<Verdict> {
+    fn apply_proposal(
+        &mut self,
+        framed: &Framed<'_>,
+        proposal: Box<QueuedProposal>,
+        sender: &Sender,
+    ) -> Result<Verdict> {
         if let Some(reason) = self.refuses_to_keep(&proposal) {
             return Ok(Verdict::SetAside(proposal, reason));
         }
@@ -126,7 +137,7 @@ impl Conversation<'_> {
     /// Merges the commit of another member, or of a client that joins from outside.
     fn apply_commit(
         &mut self,
-        framed: &Framed,
+        framed: &Framed<'_>,
         commit: StagedCommit,
         sender: &Sender,
         receipt: &mut Receipt,

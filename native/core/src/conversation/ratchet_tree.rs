@@ -6,7 +6,7 @@ use openmls::prelude::{RatchetTreeIn, WelcomeError};
 use tls_codec::DeserializeBytes;
 
 use crate::error::{Code, Error, Result};
-use crate::limits::{MAX_MESSAGE, MAX_TREE_NODES};
+use crate::frame::{self, Flaw};
 use crate::provider::Provider;
 
 /// Where the tree of a Welcome comes from.
@@ -40,72 +40,17 @@ pub(crate) fn with_ratchet_tree<'a>(
 /// The bytes are those of the field `ratchet_tree` in RFC 9420 section 12.4.3.3: a vector of optional
 /// nodes, without a frame around it.
 fn read(bytes: &[u8]) -> Result<RatchetTreeIn> {
-    if bytes.len() > MAX_MESSAGE {
-        return Err(missing(&format!(
-            "The ratchet tree that was given has more than {MAX_MESSAGE} bytes. Fetch the tree of the conversation and epoch in \
-             this error's context.",
-        )));
-    }
-    let nodes = count_nodes(bytes).ok_or_else(no_tree)?;
-    if nodes > MAX_TREE_NODES {
-        return Err(missing(&format!(
-            "The ratchet tree that was given has more than {MAX_TREE_NODES} nodes. Fetch the tree of the conversation and epoch \
-             in this error's context.",
-        )));
+    match frame::ratchet_tree(bytes) {
+        Ok(()) => {}
+        Err(Flaw::TooLarge) => {
+            return Err(missing(
+                "The ratchet tree that was given is larger than any that is accepted. Fetch the tree of the conversation and epoch \
+                 in this error's context.",
+            ));
+        }
+        Err(Flaw::Malformed) => return Err(no_tree()),
     }
     RatchetTreeIn::tls_deserialize_exact_bytes(bytes).map_err(|cause| no_tree().caused_by(cause))
-}
-
-/// How many nodes the tree has, without keeping any: a blank node is one byte here, and some hundred
-/// bytes when it is decoded. `None` where the bytes are no tree.
-fn count_nodes(bytes: &[u8]) -> Option<usize> {
-    let (mut nodes, []) = vector(bytes)? else { return None };
-    let mut count = 0;
-    while let [present, rest @ ..] = nodes {
-        nodes = match (present, rest) {
-            (0, rest) => rest,
-            (1, [LEAF, leaf @ ..]) => after_leaf(leaf)?,
-            (1, [PARENT, parent @ ..]) => after_vectors(parent, 3)?,
-            _ => return None,
-        };
-        count += 1;
-    }
-    Some(count)
-}
-
-const LEAF: u8 = 1;
-const PARENT: u8 = 2;
-
-/// What follows a leaf node (RFC 9420 section 7.2).
-fn after_leaf(bytes: &[u8]) -> Option<&[u8]> {
-    let (_credential_type, rest) = after_vectors(bytes, 2)?.split_at_checked(2)?;
-    // The credential, and the five lists of the capabilities.
-    let (source, rest) = after_vectors(rest, 1 + 5)?.split_first()?;
-    let rest = match source {
-        1 => rest.get(16..)?, // Of a key package: its lifetime.
-        2 => rest,
-        3 => after_vectors(rest, 1)?, // Of a commit: the parent hash.
-        _ => return None,
-    };
-    after_vectors(rest, 2)
-}
-
-fn after_vectors(bytes: &[u8], count: usize) -> Option<&[u8]> {
-    (0..count).try_fold(bytes, |rest, _| Some(vector(rest)?.1))
-}
-
-/// A vector with its length in front (RFC 9420 section 2.1.2), and what follows it.
-fn vector(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = match *bytes {
-        [short @ 0..0x40, ref rest @ ..] => (usize::from(short), rest),
-        [high @ 0x40..0x80, low, ref rest @ ..] => (usize::from(u16::from_be_bytes([high & 0x3f, low])), rest),
-        [high @ 0x80..0xc0, b, c, low, ref rest @ ..] => (
-            usize::try_from(u32::from_be_bytes([high & 0x3f, b, c, low])).ok()?,
-            rest,
-        ),
-        _ => return None,
-    };
-    rest.split_at_checked(length)
 }
 
 fn no_tree() -> Error {

@@ -4,6 +4,7 @@
 
 use openmls::prelude::ContentType;
 
+use crate::conversation::buffer::Share;
 use crate::conversation::commit::{Settled, StagedCommit};
 use crate::conversation::external_join::PendingJoin;
 use crate::conversation::framed::{Framed, frame};
@@ -78,7 +79,7 @@ impl Session {
              join it anew.",
         ));
         let (savepoint, before) = (self.provider.rows().savepoint(), receipt.lengths());
-        match self.receive_framed(scope, framed, bytes, receipt) {
+        match self.receive_framed(scope, &framed, receipt) {
             // That of one conversation is not the trouble of the others in the batch.
             Err(error) if error.code() == Code::ConversationCorrupt => {
                 self.provider.rows().rollback_to(savepoint);
@@ -90,9 +91,9 @@ impl Session {
         }
     }
 
-    fn receive_framed(&mut self, scope: Vec<u8>, framed: Framed, bytes: &[u8], receipt: &mut Receipt) -> Result<()> {
+    fn receive_framed(&mut self, scope: Vec<u8>, framed: &Framed<'_>, receipt: &mut Receipt) -> Result<()> {
         if let Some(pending) = self.pending_join_by(&scope, &framed.message_id)? {
-            return self.receive_own_join(scope, pending, &framed, receipt);
+            return self.receive_own_join(scope, pending, framed, receipt);
         }
         let row = self.find_row(&scope)?;
         let removed_at = row
@@ -112,10 +113,10 @@ impl Session {
                 receipt.received.push(framed.answer(what));
                 Ok(())
             }
-            (None, _) | (_, Some(_)) => self.wait_for_welcome(&scope, framed, bytes, receipt),
+            (None, _) | (_, Some(_)) => self.wait_for_welcome(&scope, framed, receipt),
             (Some(row), None) => {
                 let id = row.id.clone();
-                self.in_conversation(&id, |conversation| conversation.receive(framed, bytes, receipt))
+                self.in_conversation(&id, |conversation| conversation.receive(framed, receipt))
             }
         }
     }
@@ -127,7 +128,7 @@ impl Session {
         &mut self,
         scope: Vec<u8>,
         pending: PendingJoin,
-        framed: &Framed,
+        framed: &Framed<'_>,
         receipt: &mut Receipt,
     ) -> Result<()> {
         let asked_for = pending.staged.change.clone();
@@ -145,21 +146,25 @@ impl Session {
 
 impl Conversation<'_> {
     /// Receives one message and what it releases.
-    fn receive(&mut self, framed: Framed, bytes: &[u8], receipt: &mut Receipt) -> Result<()> {
+    fn receive(&mut self, framed: &Framed<'_>, receipt: &mut Receipt) -> Result<()> {
         let before = (self.epoch(), self.group.pending_proposals().count());
-        let received = match self.judge(&framed, receipt)? {
-            Verdict::Wait(on) => self.wait(&framed, bytes, on, receipt)?,
-            verdict => framed.answer(verdict.into_what()?),
-        };
-        if receipt.from_log
-            && matches!(
-                received.what,
-                What::Unreadable(Unreadable::EpochTooOld | Unreadable::OutsideWindow)
-            )
-        {
-            return Ok(());
+        match self.judge(framed, receipt)? {
+            Verdict::Wait(on, share) => {
+                let evicted = self.wait(framed, on, share, receipt)?;
+                receipt.received.extend(evicted);
+            }
+            verdict => {
+                let what = verdict.into_what()?;
+                let gone = matches!(
+                    what,
+                    What::Unreadable(Unreadable::EpochTooOld | Unreadable::OutsideWindow)
+                );
+                if receipt.from_log && gone {
+                    return Ok(());
+                }
+                receipt.received.push(framed.answer(what));
+            }
         }
-        receipt.received.push(received);
         if self.row.state == State::Removed {
             return self.evict_closed(receipt);
         }
@@ -171,12 +176,12 @@ impl Conversation<'_> {
     }
 
     /// What a message is: known, early, late, or to be processed now.
-    pub(crate) fn judge(&mut self, framed: &Framed, receipt: &mut Receipt) -> Result<Verdict> {
+    pub(crate) fn judge(&mut self, framed: &Framed<'_>, receipt: &mut Receipt) -> Result<Verdict> {
         if framed.content != ContentType::Application {
             return self.judge_handshake(framed, receipt);
         }
         let verdict = match framed.epoch {
-            epoch if epoch > self.epoch() => Verdict::Wait(WaitingFor::Commit),
+            epoch if epoch > self.epoch() => Verdict::Wait(WaitingFor::Commit, Share::Anybody),
             epoch if epoch < self.oldest_readable() => Verdict::OutOfReach(Unreadable::EpochTooOld),
             _ => self.process(framed, receipt)?,
         };
@@ -195,19 +200,19 @@ impl Conversation<'_> {
         })
     }
 
-    fn judge_handshake(&mut self, framed: &Framed, receipt: &mut Receipt) -> Result<Verdict> {
+    fn judge_handshake(&mut self, framed: &Framed<'_>, receipt: &mut Receipt) -> Result<Verdict> {
         if let Some(fate) = self.fate(&framed.message_id)? {
             return self.judge_known(framed, fate, receipt);
         }
         let verdict = match framed.epoch {
-            epoch if epoch > self.epoch() => Verdict::Wait(WaitingFor::Commit),
+            epoch if epoch > self.epoch() => Verdict::Wait(WaitingFor::Commit, Share::Anybody),
             epoch if epoch < self.epoch() => Verdict::Received(What::Ignored(Ignored::StaleHandshake)),
             _ => self.process(framed, receipt)?,
         };
         match verdict {
             Verdict::Stalls(why, reason) => self.stall(framed, why, reason, receipt)?,
             // It goes on waiting: what it names may be something else, that comes yet.
-            Verdict::Wait(WaitingFor::Proposal) if self.has_left_out()? => {
+            Verdict::Wait(WaitingFor::Proposal, _) if self.has_left_out()? => {
                 let reason =
                     "The commit of a member names a proposal that was refused here; others may have applied it.";
                 self.stall(framed, StallCause::Refused, reason, receipt)?;
@@ -222,7 +227,7 @@ impl Conversation<'_> {
 
     /// A message that claims to come from this client is its own if it is known, or if a transaction that died with this
     /// process, or a lost state of the keystore, may have made it.
-    fn judge_own(&self, framed: &Framed, generation: u32) -> Result<Verdict> {
+    fn judge_own(&self, framed: &Framed<'_>, generation: u32) -> Result<Verdict> {
         let is_own = self.origin(&framed.message_id)? == Some(Origin::Own)
             || self.died_with_a_transaction(framed.epoch, generation)?
             || self.lost_state_may_have_sent(framed.epoch)?;
@@ -233,7 +238,7 @@ impl Conversation<'_> {
         })
     }
 
-    fn judge_known(&mut self, framed: &Framed, fate: Fate, receipt: &mut Receipt) -> Result<Verdict> {
+    fn judge_known(&mut self, framed: &Framed<'_>, fate: Fate, receipt: &mut Receipt) -> Result<Verdict> {
         let contradiction = |reason| Verdict::Refused(Code::StateDiverged, reason);
         Ok(match fate {
             Fate::Sent => match self.staged_as(&framed.message_id)? {

@@ -19,6 +19,7 @@ use crate::conversation::{Conversation, State};
 use crate::credential::CredentialRow;
 use crate::error::{Error, Result};
 use crate::keystore::Entity;
+use crate::limits::{MAX_GROUP_INFO, MAX_MESSAGE};
 use crate::member::{Change, change_of_commit, member_at};
 use crate::storage::Changes;
 
@@ -64,6 +65,8 @@ impl Conversation<'_> {
             .ok_or_else(|| Error::internal("a commit came without its GroupInfo"))?
             .tls_serialize_detached()
             .map_err(unwritable)?;
+        let welcome_size = welcome.as_ref().map_or(0, Vec::len);
+        check_sizes(commit.len().max(welcome_size), MAX_MESSAGE, group_info.len())?;
         let pending = self
             .group
             .pending_commit()
@@ -263,3 +266,20 @@ struct Signers {
 
 /// Why no commit came about; only told.
 type BuildError = Box<dyn std::error::Error>;
+
+/// Refuses what other clients would not look at: a commit (or Welcome) that is larger than they
+/// accept, or a conversation whose GroupInfo is. Sizes are in bytes.
+pub(crate) fn check_sizes(commit: usize, largest_commit: usize, group_info: usize) -> Result<()> {
+    if commit > largest_commit {
+        return Err(Error::invalid(format!(
+            "The commit would have {commit} bytes, and {largest_commit} are accepted. Change fewer members at once."
+        )));
+    }
+    if group_info > MAX_GROUP_INFO {
+        return Err(Error::invalid(format!(
+            "The conversation would be too large to be joined: its GroupInfo would have {group_info} bytes, and \
+             {MAX_GROUP_INFO} are accepted. Add fewer members."
+        )));
+    }
+    Ok(())
+}

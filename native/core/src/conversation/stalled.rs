@@ -48,7 +48,7 @@ impl Conversation<'_> {
     /// otherwise the first counts.
     pub(crate) fn stall(
         &mut self,
-        framed: &Framed,
+        framed: &Framed<'_>,
         why: StallCause,
         reason: &str,
         receipt: &mut Receipt,

@@ -8,6 +8,7 @@ use openmls::group::{
 use openmls::prelude::{ContentType, QueuedProposal};
 use openmls::treesync::errors::ApplyUpdatePathError;
 
+use crate::conversation::buffer::Share;
 use crate::conversation::framed::Framed;
 use crate::conversation::received::{Ignored, Unreadable, WaitingFor, What};
 use crate::conversation::stalled::StallCause;
@@ -17,8 +18,8 @@ use crate::error::{Code, Error, Result};
 pub(crate) enum Verdict {
     /// Received, or known to be of no consequence.
     Received(What),
-    /// It may become good later.
-    Wait(WaitingFor),
+    /// It may become good later. Until then it takes this room.
+    Wait(WaitingFor, Share),
     /// It will never be good. Nothing says that a member has sent it.
     Refused(Code, &'static str),
     /// A member has signed this commit, and it is not applied here: others may have gone on with it.
@@ -46,17 +47,20 @@ impl Verdict {
             Verdict::Failed(error) => Err(error),
             Verdict::SetAside(..) | Verdict::LeftOut(_) => Err(Error::internal("a proposal was not set aside")),
             Verdict::Own(_) => Err(Error::internal("an own message was not looked up")),
-            Verdict::Wait(_) => Err(Error::internal("a message that has to wait was not kept")),
+            Verdict::Wait(..) => Err(Error::internal("a message that has to wait was not kept")),
         }
     }
 }
 
 /// What a refusal by OpenMLS means. `open` is whether the conversation lets clients join from outside.
-pub(crate) fn verdict(framed: &Framed, cause: ProcessMessageError<Error>, open: bool) -> Verdict {
+pub(crate) fn verdict(framed: &Framed<'_>, cause: ProcessMessageError<Error>, open: bool) -> Verdict {
     let invalid = |reason| Verdict::Refused(Code::MessageInvalid, reason);
     match cause {
         ProcessMessageError::StorageError(error) => Verdict::Failed(error),
-        ProcessMessageError::InvalidCommit(StageCommitError::MissingProposal) => Verdict::Wait(WaitingFor::Proposal),
+        ProcessMessageError::InvalidCommit(StageCommitError::MissingProposal { committer }) => {
+            let share = committer.map_or(Share::Anybody, |leaf| Share::Member(leaf.u32()));
+            Verdict::Wait(WaitingFor::Proposal, share)
+        }
         // OpenMLS has verified the signature of a commit that it finds invalid.
         ProcessMessageError::InvalidCommit(cause) if is_of_a_member(framed) => {
             if everybody_refuses(&cause) {
@@ -134,13 +138,13 @@ pub(crate) fn verdict(framed: &Framed, cause: ProcessMessageError<Error>, open: 
 
 /// Whether it is a commit that only a member can have made. An external commit proves nothing: any
 /// stranger can make one that is invalid.
-fn is_of_a_member(framed: &Framed) -> bool {
-    framed.content == ContentType::Commit && !framed.message.is_external()
+fn is_of_a_member(framed: &Framed<'_>) -> bool {
+    framed.content == ContentType::Commit && !framed.is_external()
 }
 
 /// The same for a proposal.
-fn is_a_members_proposal(framed: &Framed) -> bool {
-    framed.content == ContentType::Proposal && !framed.message.is_external()
+fn is_a_members_proposal(framed: &Framed<'_>) -> bool {
+    framed.content == ContentType::Proposal && !framed.is_external()
 }
 
 /// Whether this may be found by some members only, since each opens another part of the path.

@@ -2,7 +2,7 @@
 
 use openmls_traits::OpenMlsProvider;
 
-use crate::conversation::buffer::waits_soundly;
+use crate::conversation::buffer::{WAITING, waits_soundly};
 use crate::conversation::generations::{drop_damaged_generations, leave_all_generations};
 use crate::conversation::known::knows_soundly;
 use crate::conversation::newest::{drop_damaged_newest, forget_oldest_newest, note_epoch};
@@ -19,11 +19,11 @@ use crate::session::Session;
 const OUTLIVES_ALL: &[Entity] = &[Entity::Generations, Entity::NewestEpoch];
 
 /// What stays for the same conversation when it is joined anew.
-const OUTLIVES_A_JOIN: &[Entity] = &[
-    Entity::Buffered,
-    Entity::KnownMessage,
-    Entity::Seen,
-    Entity::PendingJoin,
+const OUTLIVES_A_JOIN: &[&[Entity]] = &[
+    &WAITING,
+    &[Entity::KnownMessage],
+    &[Entity::Seen],
+    &[Entity::PendingJoin],
 ];
 
 impl Session {
@@ -77,13 +77,12 @@ impl Session {
     /// Makes room for a group of this scope: nothing of another one is in its way, and what
     /// outlives that one can be read.
     pub(crate) fn make_room(&self, scope: &[u8]) -> Result<()> {
-        self.provider
-            .rows()
-            .delete_scope(scope, &[OUTLIVES_ALL, OUTLIVES_A_JOIN].concat())?;
+        let kept = [&[OUTLIVES_ALL], OUTLIVES_A_JOIN].concat().concat();
+        self.provider.rows().delete_scope(scope, &kept)?;
         drop_damaged_generations(&self.provider, scope)?;
         drop_damaged_newest(&self.provider, scope)?;
-        for &entity in OUTLIVES_A_JOIN {
-            let is_sound = match entity {
+        for &entities in OUTLIVES_A_JOIN {
+            let is_sound = match entities[0] {
                 Entity::Buffered => waits_soundly(&self.provider, scope),
                 Entity::KnownMessage => knows_soundly(&self.provider, scope),
                 Entity::Seen => sees_soundly(&self.provider, scope),
@@ -91,8 +90,10 @@ impl Session {
             };
             match is_sound {
                 Err(error) if error.code() == Code::ConversationCorrupt => {
-                    for key in self.provider.rows().keys(entity, scope)? {
-                        self.provider.rows().delete(entity, scope, &key);
+                    for &entity in entities {
+                        for key in self.provider.rows().keys(entity, scope)? {
+                            self.provider.rows().delete(entity, scope, &key);
+                        }
                     }
                 }
                 is_sound => is_sound?,
@@ -135,7 +136,7 @@ impl Conversation<'_> {
     pub(crate) fn undo_founding(&mut self) -> Result<()> {
         let replaced = self.row.replaced.take();
         let mut keep = OUTLIVES_ALL.to_vec();
-        keep.push(Entity::Buffered);
+        keep.extend(WAITING);
         if replaced.is_some() {
             keep.extend([Entity::KnownMessage, Entity::Seen]);
         }
@@ -153,7 +154,7 @@ impl Conversation<'_> {
     pub(crate) fn make_way(&mut self) -> Result<()> {
         self.leave_generations()?;
         self.group.delete(self.provider.storage())?;
-        let keep = [OUTLIVES_ALL, &[Entity::Buffered, Entity::KnownMessage, Entity::Seen]].concat();
+        let keep = [OUTLIVES_ALL, &WAITING, &[Entity::KnownMessage, Entity::Seen]].concat();
         self.provider.rows().delete_scope(&self.scope, &keep)?;
         self.row.state = State::Removed;
         Ok(())
@@ -164,15 +165,10 @@ impl Conversation<'_> {
     pub(crate) fn bury(&mut self, last: u64) -> Result<()> {
         self.leave_generations()?;
         self.group.delete(self.provider.storage())?;
-        let kept = [
-            Entity::Buffered,
-            Entity::KnownMessage,
-            Entity::Seen,
-            Entity::PendingJoin,
-        ];
+        let kept = [Entity::KnownMessage, Entity::Seen, Entity::PendingJoin];
         self.provider
             .rows()
-            .delete_scope(&self.scope, &[OUTLIVES_ALL, &kept].concat())?;
+            .delete_scope(&self.scope, &[OUTLIVES_ALL, &WAITING, &kept].concat())?;
         note_epoch(self.provider, &self.scope, last + 1)?;
         self.row.state = State::Removed;
         self.row.stalled = None;

@@ -87,6 +87,12 @@ entities! {
     UsedWelcome = 77,
     /// A proposal that was refused, for a commit that may name it.
     SetAside = 78,
+    /// Where a message that waits is among those of its conversation, by its hash.
+    BufferedPlace = 79,
+    /// How much waits for a conversation that this client is a member of.
+    BufferedQueue = 80,
+    /// How much waits for a conversation that this client is not a member of.
+    BufferedStranger = 81,
     /// That keys have to be renewed, since a lost state of the keystore may have used them; and what it knew.
     Renewal = 84,
 }

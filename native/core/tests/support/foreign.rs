@@ -149,6 +149,26 @@ impl Foreigner {
         commit
     }
 
+    /// A commit of a proposal that it never sends. It stays in its epoch, and makes another one
+    /// each time.
+    pub fn commit_of_unseen(&mut self) -> Vec<u8> {
+        let group = self.group.as_ref().expect("it is a member");
+        let own = group.own_leaf_index();
+        let other = group.members().map(|member| member.index).find(|index| *index != own);
+        self.propose(Propose::Remove(other.expect("somebody is there").u32()));
+        let group = self.group.as_mut().expect("it is a member");
+        let (commit, ..) = group
+            .commit_to_pending_proposals(&self.provider, &self.signer)
+            .expect("OpenMLS lets it");
+        group
+            .clear_pending_commit(self.provider.storage())
+            .expect("memory takes it");
+        group
+            .clear_pending_proposals(self.provider.storage())
+            .expect("memory takes it");
+        bytes_of(&commit)
+    }
+
     /// Commits what adds the clients of these key packages; the commit and the Welcome.
     pub fn commit_adds(&mut self, packages: &[KeyPackage]) -> (Vec<u8>, Vec<u8>) {
         let group = self.group.as_mut().expect("it is a member");
