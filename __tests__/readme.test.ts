@@ -42,9 +42,12 @@ describe("the example in the README", () => {
 describe("the README", () => {
   const text = readme.replace(/\s+/g, " ");
   const limits = new Map(
-    Array.from(read("native/core/src/limits.rs").matchAll(/const (\w+): \w+ = ([\d *]+);/g), ([, name, product]) => [
+    Array.from(read("native/core/src/limits.rs").matchAll(/const (\w+): \w+ = ([\d_ *]+);/g), ([, name, product]) => [
       name!,
-      product!.split("*").reduce((value, factor) => value * Number(factor), 1),
+      product!
+        .replaceAll("_", "")
+        .split("*")
+        .reduce((value, factor) => value * Number(factor), 1),
     ]),
   );
   const KIB = 1024;
@@ -54,6 +57,8 @@ describe("the README", () => {
     ["MAX_PLAINTEXT", MIB, "a message N MiB"],
     ["MAX_AAD", KIB, "its `aad` N KiB"],
     ["MAX_MESSAGE", MIB, "a received message or Welcome N MiB"],
+    ["MAX_PUBLIC_MESSAGE", MIB, "a commit that is not encrypted N MiB"],
+    ["MAX_GROUP_INFO", MIB, "a GroupInfo N MiB"],
     ["MAX_KEY_PACKAGE", KIB, "a key package N KiB"],
     ["MAX_LIST", 1, "N members added or removed in one commit"],
     ["MAX_DATA_VALUE", MIB, "a value of `setData` N MiB"],
@@ -63,6 +68,10 @@ describe("the README", () => {
     ["MAX_BUFFERED", 1, "Early messages: N"],
     ["MAX_BUFFERED_BYTES", MIB, "and N MiB wait for each conversation"],
     ["MAX_BUFFERED_STRANGERS", 1, "and N conversations not joined yet"],
+    ["MAX_BUFFERED_OF_STRANGERS", 1, "N messages and"],
+    ["MAX_BUFFERED_BYTES_OF_STRANGERS", MIB, "messages and N MiB for all of these"],
+    ["MAX_BUFFERED_STRANGER", KIB, "each of at most N KiB"],
+    ["MAX_BUFFERED_BY_ONE", 1, "each member has N."],
   ])("tells the core's %s", (name, unit, phrase) => {
     expect(text).toContain(phrase.replace("N", (limits.get(name)! / unit).toLocaleString("en")));
   });

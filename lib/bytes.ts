@@ -16,6 +16,12 @@ export function made(bytes: Uint8Array): Bytes {
 /** The largest input that is encrypted or stored in one piece: 64 MiB. */
 export const LARGEST_INPUT = 64 * 1024 * 1024;
 
+/** The largest message of whatever kind that is looked at: 17 MiB. The core has the same limit. */
+export const LARGEST_MESSAGE = 17 * 1024 * 1024;
+
+/** The largest key package that is looked at: 64 KiB. The core has the same limit. */
+export const LARGEST_KEY_PACKAGE = 64 * 1024;
+
 /**
  * A copy of the caller's bytes, with its own memory, so that the caller may change, transfer or free the original at once.
  *
@@ -23,34 +29,64 @@ export const LARGEST_INPUT = 64 * 1024 * 1024;
  * everything else, for a view whose memory was transferred away, and outside the limits (in bytes, inclusive).
  */
 export function copyBytes(value: unknown, name: string, { min = 0, max = LARGEST_INPUT } = {}): Bytes {
+  const bytes = copyOfUpTo(value, name, max);
+  if (bytes.length < min || bytes.length > max) {
+    const length = bytes.length > max ? lengthOf(value as ArrayBufferView) : bytes.length;
+    throw new MlsError("INVALID_ARGUMENT", `${name} must have ${range(min, max)}; it has ${length}.`);
+  }
+  return bytes;
+}
+
+/**
+ * A copy of a message from outside. What is too large is for the core to refuse, as everything else that is wrong with a message:
+ * of it the first bytes are copied, one more than are accepted, so that it costs the same whatever its size.
+ */
+export function copyMessage(value: unknown, name: string, most = LARGEST_MESSAGE): Bytes {
+  return copyOfUpTo(value, name, most);
+}
+
+/** A copy of at most one byte more than `max`. */
+function copyOfUpTo(value: unknown, name: string, max: number): Bytes {
   if (!ArrayBuffer.isView(value)) {
     throw new MlsError(
       "INVALID_ARGUMENT",
       `${name} must be a Uint8Array. Pass bytes, for text for example new TextEncoder().encode(text).`,
     );
   }
-  const bytes = copyOf(value);
+  const bytes = copyOf(value, max + 1);
   if (bytes === undefined) {
     throw new MlsError(
       "INVALID_ARGUMENT",
       `${name} was transferred to another thread or detached. Pass bytes that this thread still owns.`,
     );
   }
-  if (bytes.length < min || bytes.length > max) {
-    throw new MlsError("INVALID_ARGUMENT", `${name} must have ${range(min, max)}; it has ${bytes.length}.`);
-  }
   return bytes;
 }
 
-/** The copy, or undefined where the memory is not there any more: every way to read a detached buffer but its length throws. */
-function copyOf(view: ArrayBufferView): Bytes | undefined {
+/**
+ * A copy of the first bytes, or undefined where the memory is not there any more: every way to read a detached buffer but its
+ * length throws.
+ */
+function copyOf(view: ArrayBufferView, most: number): Bytes | undefined {
   try {
-    // Reads the view's internal slots, not its properties, which a subclass may have replaced.
-    if (types.isUint8Array(view)) return new Uint8Array(view);
-    return new Uint8Array(new Uint8Array(view.buffer, view.byteOffset, view.byteLength));
+    if (types.isUint8Array(view) && lengthOf(view) <= most) return new Uint8Array(view);
+    const [buffer, offset] = [slot(view, "buffer"), slot(view, "byteOffset")];
+    return new Uint8Array(new Uint8Array(buffer as ArrayBuffer, offset as number, Math.min(lengthOf(view), most)));
   } catch {
     return undefined;
   }
+}
+
+function lengthOf(view: ArrayBufferView): number {
+  return slot(view, "byteLength") as number;
+}
+
+const OF_ARRAYS = Object.getPrototypeOf(Uint8Array.prototype) as object;
+
+/** Reads an internal slot of the view, not its property, which a subclass may have replaced. */
+function slot(view: ArrayBufferView, name: "buffer" | "byteOffset" | "byteLength"): unknown {
+  const prototype = types.isTypedArray(view) ? OF_ARRAYS : DataView.prototype;
+  return Object.getOwnPropertyDescriptor(prototype, name)?.get?.call(view);
 }
 
 function range(min: number, max: number): string {

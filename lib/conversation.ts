@@ -1,4 +1,4 @@
-import { type Bytes, copyBytes, made } from "./bytes.js";
+import { type Bytes, copyBytes, copyMessage, LARGEST_KEY_PACKAGE, made } from "./bytes.js";
 import { commit, type CommitOptions, type CommitResult, type Plan } from "./commit.js";
 import { MlsError } from "./errors.js";
 import { type Id, type IdLike, type Name, nameOf } from "./id.js";
@@ -190,7 +190,7 @@ export class Conversation implements MlsConversation {
   }
 
   async decrypt(message: Uint8Array): Promise<Received[]> {
-    return decrypt(this.#scope, this.#name, copyBytes(message, "message", { max: Number.MAX_SAFE_INTEGER }));
+    return decrypt(this.#scope, this.#name, copyMessage(message, "message"));
   }
 
   async exportSecret(label: string, context: Uint8Array, length: number): Promise<Bytes> {
@@ -227,10 +227,10 @@ export class Conversation implements MlsConversation {
 /** Copies key packages and the clients that they must belong to. */
 export function copyInvitees(invitees: unknown, name: string): NativeInvitee[] {
   const copy = (one: unknown, path: string): NativeInvitee => {
-    if (ArrayBuffer.isView(one)) return { keyPackage: copyBytes(one, path) };
+    if (ArrayBuffer.isView(one)) return { keyPackage: copyMessage(one, path, LARGEST_KEY_PACKAGE) };
     const { keyPackage, clientId } = parse(invitee, one, path);
     return {
-      keyPackage: copyBytes(keyPackage, `${path}.keyPackage`),
+      keyPackage: copyMessage(keyPackage, `${path}.keyPackage`, LARGEST_KEY_PACKAGE),
       clientId: nameOf(clientId, `${path}.clientId`).bytes,
     };
   };

@@ -1,4 +1,4 @@
-import { type Bytes, copyBytes } from "./bytes.js";
+import { type Bytes, copyMessage } from "./bytes.js";
 import { type CipherSuite, cipherSuiteOf } from "./cipher-suite.js";
 import { fromNative } from "./errors.js";
 import type { Id } from "./id.js";
@@ -28,7 +28,7 @@ export interface MessageInspection {
  * what is no bytes at all.
  */
 export function inspectMessage(bytes: Uint8Array): MessageInspection {
-  const copy = copyBytes(bytes, "bytes", { max: Number.MAX_SAFE_INTEGER });
+  const copy = copyMessage(bytes, "bytes");
   const { kind, encrypted, external, externalJoin, conversationId, epoch, cipherSuite } = inspect(copy);
   const suite = cipherSuite === undefined ? undefined : cipherSuiteOf(cipherSuite);
   return {

@@ -1,4 +1,4 @@
-import { type Bytes, copyBytes } from "./bytes.js";
+import { type Bytes, copyMessage } from "./bytes.js";
 import { MlsError } from "./errors.js";
 import type { Id } from "./id.js";
 import { isList } from "./lists.js";
@@ -81,7 +81,7 @@ async function* chunks(
     let [chunk, size, place]: [Bytes[], number, number] = [[], 0, 0];
     for await (const message of messagesOf(answer, question)) {
       const name = `the answer of fetchMessages.${place++}`;
-      const copy = copyBytes(message, name, { max: Number.MAX_SAFE_INTEGER });
+      const copy = copyMessage(message, name);
       chunk.push(copy);
       size += copy.length;
       if (chunk.length < CHUNK_MESSAGES && size < CHUNK_BYTES) continue;

@@ -1,4 +1,4 @@
-import { type Bytes, copyBytes, made } from "./bytes.js";
+import { type Bytes, copyBytes, copyMessage, made } from "./bytes.js";
 import { cipherSuiteNumbers } from "./cipher-suite.js";
 import { commit, type CommitOptions, type Plan } from "./commit.js";
 import { Conversation, copyInvitees, type Invitee, type MlsConversation } from "./conversation.js";
@@ -244,9 +244,9 @@ export class ScopedOperations implements Operations {
   }
 
   async joinByWelcome(welcome: Uint8Array, options: WelcomeOptions = {}): Promise<Joined> {
-    const copy = copyBytes(welcome, "welcome");
+    const copy = copyMessage(welcome, "welcome");
     const { ratchetTree, allowRollback } = parse(welcomeOptions, options, "options");
-    const tree = ratchetTree === undefined ? undefined : copyBytes(ratchetTree, "options.ratchetTree");
+    const tree = ratchetTree === undefined ? undefined : copyMessage(ratchetTree, "options.ratchetTree");
     const { joined, received } = await joinByWelcome(this.#scope, copy, tree, allowRollback);
     const conversation = new Conversation(this.#scope, nameOf(joined.conversationId, "conversationId"));
     const { members, inviter, lastResort } = joined;

@@ -1,4 +1,4 @@
-import { type Bytes, copyBytes } from "./bytes.js";
+import { type Bytes, copyMessage } from "./bytes.js";
 import { isErrorCode, MlsError } from "./errors.js";
 import type { Name } from "./id.js";
 import { warnWhenLow } from "./key-packages-low.js";
@@ -10,10 +10,10 @@ import { changeOf, memberOf, noChange } from "./records.js";
 import type { Scope } from "./scope.js";
 import type { SessionState } from "./state.js";
 
-/** Copies one message or a batch of them. A message has no size limit: one that is too large must be judged, not block the batch. */
+/** Copies one message or a batch of them. One that is too large must be judged, not block the batch. */
 export function copyMessages(messages: unknown): Bytes[] {
-  const copy = (message: unknown, name: string): Bytes => copyBytes(message, name, { max: Number.MAX_SAFE_INTEGER });
-  return isList(messages) ? copyList(messages, "messages", copy) : [copy(messages, "messages")];
+  const one = (message: unknown, name: string): Bytes => copyMessage(message, name);
+  return isList(messages) ? copyList(messages, "messages", one) : [one(messages, "messages")];
 }
 
 /**

@@ -6,7 +6,8 @@ import { type Change, changeOf, type Member, memberOf, unexpected } from "./reco
 
 /**
  * What a received message turned out to be. A closed union: `switch` over `type` and you have thought of everything.
- * `messageId` is the SHA-256 of the message, lowercase hex, the application's key for storing it once. `epoch` is the epoch
+ * `messageId` is the SHA-256 of the message, lowercase hex, the application's key for storing it once; of a message larger than the
+ * 17 MiB that are accepted only the first 17 MiB and one byte are hashed. `epoch` is the epoch
  * that the message was made in.
  */
 export type Received =
@@ -123,7 +124,7 @@ export interface ReceivedUnreadable extends ReceivedInConversation {
   readonly type: "unreadable";
   /**
    * More than five epochs old; too far out of order in its epoch; of a conversation that has removed this client; or it waited
-   * and had to make way for newer ones. A message that was received or sent before is never among them, as long as it is one of
+   * and had to make way for newer ones, or was too large to wait. A message that was received or sent before is never among them, as long as it is one of
    * the last 10,000 of its conversation: it is "ignored".
    */
   readonly why: "epoch-too-old" | "outside-window" | "removed" | "evicted";

@@ -1,4 +1,4 @@
-import { type Bytes, copyBytes } from "./bytes.js";
+import { type Bytes, copyMessage } from "./bytes.js";
 import { deferred } from "./deferred.js";
 import { MlsError } from "./errors.js";
 import type { Id } from "./id.js";
@@ -120,7 +120,7 @@ export function fetchGroupInfo(state: SessionState, id: Id, signal?: AbortSignal
   const transport = transportOf(state);
   if (typeof transport.fetchGroupInfo !== "function") return undefined;
   return ask(state, signal, async (abort) =>
-    copyBytes(await transport.fetchGroupInfo?.(id, abort), "the answer of fetchGroupInfo"),
+    copyMessage(await transport.fetchGroupInfo?.(id, abort), "the answer of fetchGroupInfo"),
   );
 }
 

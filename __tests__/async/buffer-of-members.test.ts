@@ -1,3 +1,4 @@
+import type { Received } from "conclave-mls";
 import { Mallory } from "../support/mallory.js";
 import { everybodyLeaves, Person } from "../support/people.js";
 import { Server } from "../support/server.js";
@@ -6,7 +7,7 @@ afterEach(everybodyLeaves);
 
 const MEBIBYTE = 1024 * 1024;
 
-it("a commit that waits for a proposal, however large, leaves room for what others have sent", async () => {
+it("commits that wait for a proposal, however large, make way for those of the same member only", async () => {
   const server = new Server();
   const [alice, bob] = [await Person.comes("alice", server), await Person.comes("bob", server)];
   const mallory = await Mallory.comes();
@@ -14,9 +15,10 @@ it("a commit that waits for a proposal, however large, leaves room for what othe
   await alice.session.createConversation("team", { credential: alice.credential, members });
   await bob.joins();
   await mallory.joins(server);
-  expect(await alice.session.receive(await mallory.commitsWhatNobodyHas(9 * MEBIBYTE))).toMatchObject([
-    { type: "waiting", for: "proposal" },
-  ]);
+  const commitsWhatNobodyHas = async (size: number): Promise<Received[]> =>
+    alice.session.receive(await mallory.commitsWhatNobodyHas(size));
+  expect(await commitsWhatNobodyHas(1.5 * MEBIBYTE)).toMatchObject([{ type: "waiting", for: "proposal" }]);
+  expect(await commitsWhatNobodyHas(9 * MEBIBYTE)).toMatchObject([{ type: "unreadable", why: "evicted" }]);
 
   const bobs = bob.session.conversation("team");
   await bobs.updateKeys();
@@ -26,9 +28,10 @@ it("a commit that waits for a proposal, however large, leaves room for what othe
     await bobs.encrypt(new Uint8Array(5 * MEBIBYTE)),
   ];
   expect(await alice.session.receive(one)).toMatchObject([{ type: "waiting", for: "commit", epoch: 2n }]);
-  expect(await alice.session.receive(two)).toMatchObject([
+  expect(await alice.session.receive(two)).toMatchObject([{ type: "waiting", for: "commit", epoch: 2n }]);
+  expect(await commitsWhatNobodyHas(1 * MEBIBYTE)).toMatchObject([
+    { type: "waiting", for: "proposal", count: 3 },
     { type: "unreadable", why: "evicted", epoch: 1n },
-    { type: "waiting", for: "commit", epoch: 2n },
   ]);
   const read = await alice.session.receive(commit!);
   expect(read.map(({ type }) => type)).toEqual(["commit", "message", "message"]);

@@ -215,8 +215,8 @@ describe("the room for what waits", () => {
     for (let count = 0; count < 3; count += 1) large.push(await story.team.encrypt(sixMebibytes));
     expect(told(await story.bob.session.receive(large.slice(0, 2)))).toHaveLength(2);
     const last = await story.bob.session.receive(large[2]!);
-    expect(told(last)).toEqual(["unreadable: evicted", "waiting for commit"]);
-    expect(last[1]).toMatchObject({ count: 2 });
+    expect(told(last)).toEqual(["waiting for commit", "unreadable: evicted"]);
+    expect(last[0]).toMatchObject({ count: 2 });
   });
 
   it("is 100 conversations that this client is not in: the one that waits longest makes way", async () => {
@@ -225,9 +225,17 @@ describe("the room for what waits", () => {
     expect(new Set(told(await story.bob.session.receive(strangers)))).toEqual(new Set(["waiting for welcome"]));
     const last = await story.bob.session.receive(messageIn("one too many", 1n));
     expect(last).toMatchObject([
-      { type: "unreadable", why: "evicted", conversationId: expect.stringMatching(/^stranger/) as string },
       { type: "waiting", for: "welcome", conversationId: "one too many" },
+      { type: "unreadable", why: "evicted", conversationId: expect.stringMatching(/^stranger/) as string },
     ]);
+  });
+
+  it("is nothing for a message that is too large: it is told at once, and nothing makes way for it", async () => {
+    const story = await scene();
+    await story.bob.session.receive(messageIn("stranger", 1n));
+    const large = await story.bob.session.receive(messageIn("stranger", 1n, 64 * 1024));
+    expect(large).toMatchObject([{ type: "unreadable", why: "evicted", conversationId: "stranger" }]);
+    expect(await story.bob.session.receive(messageIn("stranger", 1n))).toMatchObject([{ type: "waiting", count: 2 }]);
   });
 });
 
