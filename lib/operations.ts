@@ -1,4 +1,4 @@
-import { type Bytes, copyMessage, made } from "./bytes.js";
+import { type Bytes, copyBytes, copyMessage, made } from "./bytes.js";
 import { cipherSuiteNumbers } from "./cipher-suite.js";
 import { commit, type CommitOptions, type Plan } from "./commit.js";
 import { Conversation, copyInvitees, type Invitee, type MlsConversation } from "./conversation.js";
