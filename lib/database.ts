@@ -34,9 +34,10 @@ export function takeOver(database: unknown, closeOwner: () => Promise<void>): Ke
 /** How a keystore is opened. */
 export interface DatabaseOptions {
   /**
-   * Goes on from an older state where the newest one is missing (`DATABASE_ROLLED_BACK`). What the lost state has received is
-   * missing then, and it may have used message keys that this one knows nothing of. So in every conversation `encrypt` rejects
-   * with `EPOCH_EXHAUSTED` until `updateKeys()`, or another commit of this client, has begun a new epoch. Does nothing where the
+   * Goes on from an older state where the newest one is missing (`DATABASE_ROLLED_BACK`). What the
+   * lost state has received is missing then, and it may have used message keys that this one knows
+   * nothing of. So in every conversation `encrypt` rejects with `EPOCH_EXHAUSTED` until
+   * `updateKeys()`, or another commit of this client, has begun a new epoch. Does nothing where the
    * newest state is there. Default: false.
    */
   readonly acceptRollback?: boolean;
@@ -56,11 +57,12 @@ export class Database implements AsyncDisposable {
   }
 
   /**
-   * Opens the keystore at this path, or makes one there, readable by this user only. The folder must exist. A file that is
-   * there must be a keystore: an empty one is `DATABASE_CORRUPT`.
+   * Opens the keystore at this path, or makes one there, readable by this user only. The folder
+   * must exist. A file that is there must be a keystore: an empty one is `DATABASE_CORRUPT`.
    *
-   * Fails with `DATABASE_KEY_WRONG`, `DATABASE_IN_USE`, `DATABASE_CORRUPT`, `DATABASE_TOO_NEW`, `DATABASE_ROLLED_BACK`,
-   * `DATABASE_IO`, or `INVALID_ARGUMENT` for what cannot be the path of a keystore; what is there stays as it is then.
+   * Fails with `DATABASE_KEY_WRONG`, `DATABASE_IN_USE`, `DATABASE_CORRUPT`, `DATABASE_TOO_NEW`,
+   * `DATABASE_ROLLED_BACK`, `DATABASE_IO`, or `INVALID_ARGUMENT` for what cannot be the path of a
+   * keystore; what is there stays as it is then.
    */
   static async open(path: string, key: DatabaseKey, options: DatabaseOptions = {}): Promise<Database> {
     refuseOddPath(path);

@@ -54,8 +54,8 @@ export declare class NativeDatabase {
   /** Deletes a credential with its private key and its key packages. */
   removeCredential(credentialRef: string): Promise<void>
   /**
-   * Opens the keystore in this file with 32 bytes of key, or one in memory when both are absent. With `acceptRollback` it is
-   * opened also when its newest state is missing.
+   * Opens the keystore in this file with 32 bytes of key, or one in memory when both are absent.
+   * With `acceptRollback` it is opened also when its newest state is missing.
    */
   static open(path: string | undefined | null, key: Uint8Array | undefined | null, acceptRollback: boolean): Promise<NativeDatabase>
   /** Binds the keystore to this client. */

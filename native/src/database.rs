@@ -51,8 +51,8 @@ impl NativeDatabase {
 
 #[napi]
 impl NativeDatabase {
-    /// Opens the keystore in this file with 32 bytes of key, or one in memory when both are absent. With `acceptRollback` it is
-    /// opened also when its newest state is missing.
+    /// Opens the keystore in this file with 32 bytes of key, or one in memory when both are absent.
+    /// With `acceptRollback` it is opened also when its newest state is missing.
     #[napi(ts_return_type = "Promise<NativeDatabase>", catch_unwind)]
     pub fn open<'env>(
         env: &'env Env,

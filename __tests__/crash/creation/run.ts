@@ -20,8 +20,9 @@ export interface CreationReport {
 const KEY = Buffer.alloc(32, 7);
 
 /**
- * Kills a client at an operation on the files of a keystore that it opens for the first time, stores into and closes; with a
- * stride, at every so-many-th. After each kill another client opens it twice.
+ * Kills a client at an operation on the files of a keystore that it opens for the first time,
+ * stores into and closes; with a stride, at every so-many-th. After each kill another client opens
+ * it twice.
  */
 export async function create({ stride }: { stride: number }): Promise<CreationReport> {
   const begun = performance.now();

@@ -1,13 +1,14 @@
 /*
- * Stands between a test program and libc (LD_PRELOAD), and sees what is done to one keystore's files.
+ * Stands between a test program and libc (LD_PRELOAD), and sees what is done to one keystore's
+ * files.
  *
  *   CRASH_IO_FILE     the keystore's real path; its -wal, -journal and .lock belong to it, as does every file whose
  *                     path begins with this one
  *   CRASH_IO_LOG      append to this file a record of each operation that succeeded
  *   CRASH_IO_CONTROL  a file of 32 bytes, mapped: the program arms it to make its n-th operation fail, or be its last
  *
- * Linux only, for tests only; no part of the package. How the log and the control look is told once more, in TypeScript, by
- * log.ts and control.ts.
+ * Linux only, for tests only; no part of the package. How the log and the control look is told once
+ * more, in TypeScript, by log.ts and control.ts.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

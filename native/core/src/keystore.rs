@@ -1,10 +1,12 @@
 //! The encrypted keystore: one SQLCipher file that one session owns, and the rows in it.
 //!
-//! Opening takes four steps, and each may say no before the next one touches anything: the path becomes the file's one
-//! real path ([`location`]), the locks beside the file and on it make us its only owner ([`lock`], [`held`]), SQLCipher opens
-//! it with the key ([`connection`]), whose schema is brought up to date ([`schema`]), and the number of its newest state says
-//! whether that is what was found ([`counter`]). After that everything is [`Rows`]: a map in memory over one table, stored
-//! when it is flushed; the write-ahead log is emptied often enough that a deleted key is gone ([`wal`]).
+//! Opening takes four steps, and each may say no before the next one touches anything: the path
+//! becomes the file's one real path ([`location`]), the locks beside the file and on it make us its
+//! only owner ([`lock`], [`held`]), SQLCipher opens it with the key ([`connection`]), whose schema
+//! is brought up to date ([`schema`]), and the number of its newest state says whether that is what
+//! was found ([`counter`]). After that everything is [`Rows`]: a map in memory over one table,
+//! stored when it is flushed; the write-ahead log is emptied often enough that a deleted key is
+//! gone ([`wal`]).
 
 mod connection;
 mod counter;
@@ -46,12 +48,15 @@ pub struct Keystore {
 }
 
 impl Keystore {
-    /// Opens the keystore in this file, or creates it when there is none. Files are for their owner only (0600).
+    /// Opens the keystore in this file, or creates it when there is none. Files are for their owner
+    /// only (0600).
     ///
-    /// Fails with `DATABASE_IN_USE` at once when it is open anywhere, `DATABASE_KEY_WRONG` when the key does not fit or the
-    /// file is no keystore, `DATABASE_CORRUPT` also for a file that is empty or cut off, `DATABASE_TOO_NEW` when a later release
-    /// has written it, `DATABASE_ROLLED_BACK` when its newest state is missing, `DATABASE_IO`, and `INVALID_ARGUMENT` for what
-    /// cannot be a keystore's path. A failed open leaves the file as it was, no new ones, and no lock.
+    /// Fails with `DATABASE_IN_USE` at once when it is open anywhere, `DATABASE_KEY_WRONG` when the
+    /// key does not fit or the file is no keystore, `DATABASE_CORRUPT` also for a file that is
+    /// empty or cut off, `DATABASE_TOO_NEW` when a later release has written it,
+    /// `DATABASE_ROLLED_BACK` when its newest state is missing, `DATABASE_IO`, and
+    /// `INVALID_ARGUMENT` for what cannot be a keystore's path. A failed open leaves the file as it
+    /// was, no new ones, and no lock.
     pub fn open(path: impl AsRef<Path>, key: &DatabaseKey) -> Result<Self> {
         let opened = Files::open(&Location::of(path.as_ref())?, key, false)?;
         Ok(Keystore {
@@ -59,8 +64,8 @@ impl Keystore {
         })
     }
 
-    /// The same, but goes on where the newest state is missing: what `accept` writes then is stored before this returns,
-    /// together with the acceptance.
+    /// The same, but goes on where the newest state is missing: what `accept` writes then is stored
+    /// before this returns, together with the acceptance.
     pub fn open_accepting_rollback(
         path: impl AsRef<Path>,
         key: &DatabaseKey,
@@ -91,10 +96,11 @@ impl Keystore {
         &self.rows
     }
 
-    /// Empties the log into the file, closes it and lets the next owner in. What was not flushed is dropped.
+    /// Empties the log into the file, closes it and lets the next owner in. What was not flushed is
+    /// dropped.
     ///
-    /// The keystore is closed also when this fails; what was flushed is stored all the same, except with `DATABASE_LOST`:
-    /// then it is in a file that its path does not name any more.
+    /// The keystore is closed also when this fails; what was flushed is stored all the same, except
+    /// with `DATABASE_LOST`: then it is in a file that its path does not name any more.
     pub fn close(self) -> Result<()> {
         self.rows.close()
     }

@@ -103,8 +103,8 @@ pub const MAX_NEWEST_OF_GONE: usize = 10_000;
 pub const MAX_BURNT: u32 = 500;
 /// How many commits this client makes in one epoch at most. Those that are not accepted use generations that others skip.
 pub const MAX_COMMITS_IN_EPOCH: u32 = 900;
-/// How many more it makes to renew its keys, in an epoch in which a lost state of the keystore may have made all of those. Both
-/// together stay below the 1,000 that clients of other makes skip.
+/// How many more it makes to renew its keys, in an epoch in which a lost state of the keystore may
+/// have made all of those. Both together stay below the 1,000 that clients of other makes skip.
 pub const MAX_RENEWALS_IN_EPOCH: u32 = 90;
 /// For how many epochs of a conversation it is known what was sent in them, should this client come back by a Welcome for a
 /// last-resort key package.

@@ -34,7 +34,8 @@ fn a_keystore_moves_between_threads() {
     assert_eq!(folder.open().rows().list_all(Entity::Tree).expect("readable").len(), 60);
 }
 
-/// In between nobody may slip in beside another, also not while the keystore is created, and when the lock file is deleted.
+/// In between nobody may slip in beside another, also not while the keystore is created, and when
+/// the lock file is deleted.
 #[test]
 fn however_many_come_and_go_there_is_one_owner() {
     let folder = Folder::new();
@@ -75,36 +76,61 @@ fn the_lock_dies_with_a_killed_holder() {
 
 #[cfg(unix)]
 mod other_names {
-    use super::*;
+    use std::path::{Path, PathBuf};
 
-    /// What a second opener is told, here and in another process.
-    fn second_openers(test: &str, path: &std::path::Path) -> [String; 2] {
-        let here = refusal(path, &key()).code().as_str().to_owned();
-        let mut other = child::start(test, path);
-        let there = other.hear("refused: ");
-        other.kill();
-        [here, there]
+    use super::*;
+    use keystore_support::other_program;
+
+    /// Expects that nobody else gets at the file by this path: not this process, not another one,
+    /// not another program with the key.
+    fn there_is_one_owner(test: &str, path: &Path) {
+        assert_eq!(refusal(path, &key()).code(), Code::DatabaseInUse);
+        let told = |start: &str| {
+            let mut other = child::start(test, path);
+            let told = other.hear(start);
+            other.kill();
+            told
+        };
+        assert_eq!(
+            told("sqlite: "),
+            "Some(DatabaseBusy)",
+            "a refusal takes nothing from the owner"
+        );
+        // This ends all locks that SQLite has on the file, since it is in the same process.
+        fs::read(path).expect("its bytes");
+        fs::write(was_read(path), b"").expect("written");
+        assert_eq!(told("refused: "), "DATABASE_IN_USE");
+        fs::remove_file(was_read(path)).expect("removed");
     }
 
-    fn plays_second_opener() -> bool {
+    /// Says to another process that it is too late to try by SQLite alone.
+    fn was_read(path: &Path) -> PathBuf {
+        path.with_extension("was-read")
+    }
+
+    fn plays_others() -> bool {
         let Some(database) = child::part() else { return false };
+        if !was_read(&database).exists() {
+            let refused = other_program(&database).execute_batch("SELECT count(*) FROM rows");
+            let code = refused.err().and_then(|error| error.sqlite_error_code());
+            child::say(&format!("sqlite: {code:?}"));
+        }
         child::say(&format!("refused: {}", refusal(database, &key()).code().as_str()));
         true
     }
 
     #[test]
     fn without_its_lock_file_a_keystore_has_one_owner_still() {
-        if plays_second_opener() {
+        if plays_others() {
             return;
         }
         let folder = Folder::new();
         let alice = folder.open();
         fs::remove_file(folder.path().join("alice.db.lock")).expect("removed");
-        let told = second_openers(
+        there_is_one_owner(
             "other_names::without_its_lock_file_a_keystore_has_one_owner_still",
             &folder.database(),
         );
-        assert_eq!(told, ["DATABASE_IN_USE", "DATABASE_IN_USE"]);
         assert_eq!(
             folder.names(),
             ["alice.db", "alice.db-wal"],
@@ -115,21 +141,21 @@ mod other_names {
         assert_eq!(folder.open().rows().list_all(Entity::Tree).expect("readable").len(), 60);
     }
 
-    /// As backups make them that save what has not changed as a hard link. A bind mount is such a name as well.
+    /// As backups make them that save what has not changed as a hard link. A bind mount is such a
+    /// name as well.
     #[test]
     fn a_second_name_lets_nobody_in_and_must_go_before_the_next_open() {
-        if plays_second_opener() {
+        if plays_others() {
             return;
         }
         let folder = Folder::new();
         let alice = folder.open();
         let second = folder.path().join("backup.db");
         fs::hard_link(folder.database(), &second).expect("linked");
-        let told = second_openers(
+        there_is_one_owner(
             "other_names::a_second_name_lets_nobody_in_and_must_go_before_the_next_open",
             &second,
         );
-        assert_eq!(told, ["DATABASE_IN_USE", "DATABASE_IN_USE"]);
         fill(&alice);
         alice.rows().idle().expect("its owner goes on");
         alice.close().expect("a clean close");
@@ -145,7 +171,8 @@ mod other_names {
 
     #[test]
     fn nothing_is_stored_in_a_file_that_nobody_finds() {
-        let losses: [(&str, fn(&Folder)); 5] = [
+        type Loss = (&'static str, fn(&Folder));
+        let losses: [Loss; 5] = [
             ("deleted", |folder| {
                 fs::remove_file(folder.database()).expect("removed");
             }),

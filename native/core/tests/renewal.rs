@@ -90,7 +90,8 @@ fn refuse(client: &mut Client, staged: &StagedCommit) {
     assert!(cleared.expect("it is staged"));
 }
 
-/// Alice founds the team with bob and mallory, who looks at everything and keeps what she has learnt.
+/// Alice founds the team with bob and mallory, who looks at everything and keeps what she has
+/// learnt.
 fn team_of(alice: &mut Client) -> (Client, Foreigner) {
     let (mut bob, mut mallory) = (client("bob"), Foreigner::of("mallory"));
     let credential = alice.credential.clone();
@@ -228,4 +229,52 @@ fn renewals_begin_where_no_lost_commit_can_have_been_and_end_where_nobody_would_
         matches!(bob.receive(&[&last])[..], [What::Commit { .. }]),
         "the others find also the last of them"
     );
+}
+
+/// The lost state may have been in the epoch that its external commit made.
+#[test]
+fn a_join_from_outside_renews_them_unless_the_lost_state_has_known_it() {
+    let (files, mut alice) = Files::alice();
+    let mut bob = client("bob");
+    let (mut carol, founding) = founded_by("carol", &mut bob);
+    bob.join(&founding);
+    let info = carol.session.group_info(TEAM).expect("it is a member");
+    let credential = alice.credential.clone();
+    let known = alice
+        .step(|session| session.stage_external_join(TEAM, &credential, &info, false))
+        .expect("it can be staged");
+    alice = files.keep(alice);
+    alice
+        .step(|session| session.merge_join(TEAM, &known.commit_id, false))
+        .expect("it can be merged");
+    alice.send("by the lost state");
+
+    alice = files.roll_back(alice);
+    alice
+        .step(|session| session.merge_join(TEAM, &known.commit_id, false))
+        .expect("it can be merged");
+    assert_eq!(encrypts(&mut alice), Err(Code::EpochExhausted));
+    carol.receive(&[&known.commit]);
+
+    let info = carol.session.group_info(TEAM).expect("it is a member");
+    let fresh = alice
+        .step(|session| session.stage_external_join(TEAM, &credential, &info, false))
+        .expect("it can be staged");
+    alice
+        .step(|session| session.merge_join(TEAM, &fresh.commit_id, false))
+        .expect("it can be merged");
+    carol.receive(&[&fresh.commit]);
+    assert_eq!(carol.read(&[&alice.send("anew")]), ["anew"]);
+}
+
+/// A team that is open to joins from outside.
+fn founded_by(name: &'static str, other: &mut Client) -> (Client, StagedCommit) {
+    let mut founder = client(name);
+    let credential = founder.credential.clone();
+    let invitees = vec![other.invitee()];
+    let staged = founder
+        .step(|session| session.stage_create(TEAM, &credential, invitees, true))
+        .expect("it can be founded");
+    founder.merge(&staged);
+    (founder, staged)
 }

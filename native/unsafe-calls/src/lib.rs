@@ -1,4 +1,5 @@
-//! The calls that are unsafe in Rust's sense, each in a file of its own, so that the core can forbid unsafe code.
+//! The calls that are unsafe in Rust's sense, each in a file of its own, so that the core can
+//! forbid unsafe code.
 
 mod exit;
 mod key;

@@ -1,8 +1,9 @@
 //! A lock that an open file holds, on a part of the file that nobody reads or writes.
 //!
-//! SQLite locks bytes of its database file, at 1 GiB. This lock is on one byte far behind the end of every file, so the two
-//! never meet. It belongs to the open file and not to the process: a second opener in the same process is refused too,
-//! closing other descriptors of the file does not end it, and it dies with its holder. A lock of the whole file, as
+//! SQLite locks bytes of its database file, at 1 GiB. This lock is on one byte far behind the end
+//! of every file, so the two never meet. It belongs to the open file and not to the process: a
+//! second opener in the same process is refused too, closing other descriptors of the file does not
+//! end it, and it dies with its holder. A lock of the whole file, as
 //! `File::try_lock` takes it, would shut SQLite out on Windows.
 
 use std::fs::File;
@@ -11,8 +12,9 @@ use std::io;
 /// The byte that is locked.
 const BYTE: u64 = 1 << 62;
 
-/// Locks the file for as long as it is open; false when another opener has locked it. Never waits. The file must be open for
-/// writing. Fails with `Unsupported` where the system knows no locks of this kind.
+/// Locks the file for as long as it is open; false when another opener has locked it. Never waits.
+/// The file must be open for writing. Fails with `Unsupported` where the system knows no locks of
+/// this kind.
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 pub fn lock_file(file: &File) -> io::Result<bool> {
     use std::os::fd::AsRawFd;
@@ -23,7 +25,8 @@ pub fn lock_file(file: &File) -> io::Result<bool> {
     lock.l_whence = libc::SEEK_SET as _;
     lock.l_start = BYTE as libc::off_t;
     lock.l_len = 1;
-    // SAFETY: the descriptor is open as long as `file` is borrowed, and the call only reads `lock`, which outlives it.
+    // SAFETY: the descriptor is open as long as `file` is borrowed, and the call only reads `lock`,
+    // which outlives it.
     if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &lock) } == 0 {
         return Ok(true);
     }
@@ -75,8 +78,8 @@ pub fn lock_file(file: &File) -> io::Result<bool> {
         offset_high: (BYTE >> 32) as u32,
         event: std::ptr::null_mut(),
     };
-    // SAFETY: the handle is open as long as `file` is borrowed. The standard library opens files for synchronous use, so the
-    // call is over with `place` when it returns.
+    // SAFETY: the handle is open as long as `file` is borrowed. The standard library opens files
+    // for synchronous use, so the call is over with `place` when it returns.
     let done = unsafe {
         LockFileEx(
             file.as_raw_handle().cast(),

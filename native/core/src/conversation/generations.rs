@@ -211,9 +211,10 @@ impl Conversation<'_> {
         self.write_number_of(self.place(), Kind::Sent, &sent)
     }
 
-    /// Burns the handshake generations that were used when the group was in this epoch before, or may have been by a lost state of
-    /// the keystore. Fails with `EPOCH_EXHAUSTED`, and burns nothing, where others would not find the next commit: none of those
-    /// made in this epoch was received by anybody.
+    /// Burns the handshake generations that were used when the group was in this epoch before, or
+    /// may have been by a lost state of the keystore. Fails with `EPOCH_EXHAUSTED`, and burns
+    /// nothing, where others would not find the next commit: none of those made in this epoch was
+    /// received by anybody.
     pub(crate) fn burn_handshakes(&mut self) -> Result<()> {
         let place = self.place();
         let sent = self.number_of(place, Kind::Handshakes)?;

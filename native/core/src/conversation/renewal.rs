@@ -1,13 +1,14 @@
 //! After a rollback every conversation renews its keys before it sends.
 //!
-//! A keystore that was opened at an older state does not know what its lost state has sent: that may have used the ratchets
-//! of any epoch which this client comes to from here, and which the lost state may have been in too. Such an epoch ends to be
-//! one with the first own commit that is made from now on: its path has secrets that the lost state never had, and so has
-//! every epoch after it. Until then nothing is encrypted. That commit itself takes a generation that the lost state has not
-//! reached ([`generations`](super::generations)).
+//! A keystore that was opened at an older state does not know what its lost state has sent: that
+//! may have used the ratchets of any epoch which this client comes to from here, and which the lost
+//! state may have been in too. Such an epoch ends to be one with the first own commit that is made
+//! from now on: its path has secrets that the lost state never had, and so has every epoch after
+//! it. Until then nothing is encrypted. That commit itself takes a generation that the lost state
+//! has not reached ([`generations`](super::generations)).
 //!
-//! Marked are all conversations, the external commits that are on their way, and the key packages: by a Welcome for one of
-//! these the lost state may have joined as well.
+//! Marked are all conversations, the external commits that are on their way, and the key packages:
+//! by a Welcome for one of these the lost state may have joined as well.
 
 use serde::{Deserialize, Serialize};
 
@@ -125,13 +126,15 @@ pub(crate) fn joined_by_key_package(provider: &Provider, scope: &[u8], reference
     begin(provider, scope, was_known)
 }
 
-/// A conversation is about to be joined by an accepted external commit. Answers whether the lost state may have been in it.
+/// A conversation is about to be joined by an accepted external commit. Answers whether the lost
+/// state may have been in it.
 pub(crate) fn was_join_of_lost_state(provider: &Provider, scope: &[u8], commit: &MessageId) -> Result<bool> {
     let known: Option<MessageId> = provider.read(Entity::Renewal, scope, JOIN)?;
     Ok(known.as_ref() == Some(commit))
 }
 
-/// A group takes the place of whatever was there: nothing is due, unless the lost state may have been in it.
+/// A group takes the place of whatever was there: nothing is due, unless the lost state may have
+/// been in it.
 pub(crate) fn begin(provider: &Provider, scope: &[u8], was_in_lost_state: bool) -> Result<()> {
     for key in [DUE, DONE, JOIN] {
         provider.rows().delete(Entity::Renewal, scope, key);

@@ -11,9 +11,10 @@ use crate::error::{Code, Error, Result};
 
 /// Opens the keystore in this file, which exists, with this key.
 ///
-/// Nothing is written before the key has proven right, the schema known, every page whole and `may_be_written` content.
-/// `DATABASE_KEY_WRONG` when the first page does not authenticate: a damaged first page, and a file that is no keystore at
-/// all, cannot be told from a wrong key. `DATABASE_CORRUPT`, `DATABASE_TOO_NEW`, `DATABASE_IO` otherwise.
+/// Nothing is written before the key has proven right, the schema known, every page whole and
+/// `may_be_written` content. `DATABASE_KEY_WRONG` when the first page does not authenticate: a
+/// damaged first page, and a file that is no keystore at all, cannot be told from a wrong key.
+/// `DATABASE_CORRUPT`, `DATABASE_TOO_NEW`, `DATABASE_IO` otherwise.
 pub(super) fn open<T>(
     path: &Path,
     key: &DatabaseKey,
@@ -37,7 +38,8 @@ pub(super) fn open<T>(
     Ok((connection, found))
 }
 
-/// Makes a new keystore of this empty file. It is not on the disk yet when this returns, and no other file is left.
+/// Makes a new keystore of this empty file. It is not on the disk yet when this returns, and no
+/// other file is left.
 pub(super) fn create(path: &Path, key: &DatabaseKey) -> Result<()> {
     let connection = keyed(path, key)?;
     configure(&connection)?;
@@ -49,8 +51,8 @@ pub(super) fn create(path: &Path, key: &DatabaseKey) -> Result<()> {
     connection.close().map_err(|(_, error)| creating(error))
 }
 
-/// Opens the file for us alone. Exclusive mode comes before the first read, so that SQLite never lets its lock go, and keeps the
-/// log's index in memory instead of in a shared file.
+/// Opens the file for us alone. Exclusive mode comes before the first read, so that SQLite never
+/// lets its lock go, and keeps the log's index in memory instead of in a shared file.
 fn keyed(path: &Path, key: &DatabaseKey) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX

@@ -1,12 +1,14 @@
-//! How often a keystore was stored, kept twice: in the database, and outside SQLite's log in the lock file.
+//! How often a keystore was stored, kept twice: in the database, and outside SQLite's log in the
+//! lock file.
 //!
-//! When the log was deleted or damaged, or an older file was put back, the number in the lock file is ahead of the one in
-//! the database, and so tells that the newest state is missing. It is never ahead otherwise: it is written after the commit
-//! is on the disk. It needs no sync of its own, since it only ever tells too little. Whoever restores both files together
-//! is not found out.
+//! When the log was deleted or damaged, or an older file was put back, the number in the lock file
+//! is ahead of the one in the database, and so tells that the newest state is missing. It is never
+//! ahead otherwise: it is written after the commit is on the disk. It needs no sync of its own,
+//! since it only ever tells too little. Whoever restores both files together is not found out.
 //!
-//! A record is authenticated under a key that comes from the database's key, and names the database by its random identity:
-//! the lock file of another keystore, or one that somebody has written, says nothing.
+//! A record is authenticated under a key that comes from the database's key, and names the database
+//! by its random identity: the lock file of another keystore, or one that somebody has written,
+//! says nothing.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -35,8 +37,9 @@ pub(super) struct Counter {
 }
 
 impl Counter {
-    /// Reads both numbers. Fails with `DATABASE_ROLLED_BACK` when the lock file has the newer one, unless the caller
-    /// accepts that; then the next number is newer than both. Answers whether it was so.
+    /// Reads both numbers. Fails with `DATABASE_ROLLED_BACK` when the lock file has the newer one,
+    /// unless the caller accepts that; then the next number is newer than both. Answers whether it
+    /// was so.
     pub(super) fn of(connection: &Connection, lock: &File, key: &DatabaseKey, accept: bool) -> Result<(Self, bool)> {
         let (identity, stored) = connection
             .query_one("SELECT identity, number FROM states", [], |row| {
@@ -68,7 +71,8 @@ impl Counter {
         self.note(lock);
     }
 
-    /// Writes the number into the lock file. Where that fails, the lock file tells less than it could.
+    /// Writes the number into the lock file. Where that fails, the lock file tells less than it
+    /// could.
     pub(super) fn note(&self, lock: &File) {
         let number = self.newest.get();
         let mut record = [0; RECORD];

@@ -30,7 +30,8 @@ pub(super) struct Opened {
 }
 
 impl Files {
-    /// Opens the keystore that is there, or creates it. What fails leaves the files as they were, and brings no new ones.
+    /// Opens the keystore that is there, or creates it. What fails leaves the files as they were,
+    /// and brings no new ones.
     pub(super) fn open(location: &Location, key: &DatabaseKey, accept_rollback: bool) -> Result<Opened> {
         let lock = Lock::acquire(location.lock())?;
         let before = location.present();
@@ -124,8 +125,8 @@ fn clear_what_a_kill_has_left(location: &Location) -> Result<()> {
     Ok(())
 }
 
-/// SQLite takes an empty file for a new database. A keystore gets its name only when it is whole, so a shorter one has been cut
-/// off, or never was one.
+/// SQLite takes an empty file for a new database. A keystore gets its name only when it is whole,
+/// so a shorter one has been cut off, or never was one.
 fn refuse_cut_off(held: &Held) -> Result<()> {
     match held.length()? {
         0 => Err(Error::new(

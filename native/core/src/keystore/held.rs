@@ -1,8 +1,9 @@
 //! The keystore's own file, locked and watched for as long as it is open.
 //!
-//! A lock is on what it protects: whoever comes by another name of the file (a bind mount, a hard link), or after the lock
-//! file was deleted, is refused by the file itself. And the file must stay what its path says: what is stored in a file that
-//! was deleted, renamed or replaced is found by nobody, so nothing may be handed out as stored after that.
+//! A lock is on what it protects: whoever comes by another name of the file (a bind mount, a hard
+//! link), or after the lock file was deleted, is refused by the file itself. And the file must stay
+//! what its path says: what is stored in a file that was deleted, renamed or replaced is found by
+//! nobody, so nothing may be handed out as stored after that.
 
 use std::cell::{Cell, OnceCell};
 use std::collections::BTreeSet;
@@ -16,8 +17,8 @@ use super::location::{Identity, create_private, identity, make_private, open_reg
 use super::lock::in_use;
 use crate::error::{Code, Error, Result};
 
-/// The open and locked file. To be dropped after SQLite has closed it: on Unix, closing any descriptor of a file drops the
-/// locks that SQLite has on it.
+/// The open and locked file. To be dropped after SQLite has closed it: on Unix, closing any
+/// descriptor of a file drops the locks that SQLite has on it.
 pub(super) struct Held {
     path: PathBuf,
     file: File,
@@ -28,8 +29,8 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Opens and locks the file that this path names. Fails with `DATABASE_IN_USE` at once when it is open by any name, here
-    /// or in another process.
+    /// Opens and locks the file that this path names. Fails with `DATABASE_IN_USE` at once when it
+    /// is open by any name, here or in another process.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let here = Here::claim(path)?;
         let file = open_regular(path).map_err(|error| failure::io("open the keystore's file", error))?;
@@ -74,8 +75,9 @@ impl Held {
         Ok(found.map_err(|error| failure::io("open the keystore", error))?.len())
     }
 
-    /// `INVALID_ARGUMENT` when it has another name. SQLite keeps its log beside the name by which the file is opened: by the
-    /// other name what is in the log would be missing, and it would be played back over newer pages later.
+    /// `INVALID_ARGUMENT` when it has another name. SQLite keeps its log beside the name by which
+    /// the file is opened: by the other name what is in the log would be missing, and it would be
+    /// played back over newer pages later.
     pub(super) fn refuse_second_name(&self) -> Result<()> {
         #[cfg(unix)]
         {
@@ -107,7 +109,8 @@ impl Held {
         }
     }
 
-    /// Puts the file, which was created by another name, into its place, for good. The place must be free.
+    /// Puts the file, which was created by another name, into its place, for good. The place must
+    /// be free.
     pub(super) fn move_to(&mut self, place: &Path) -> Result<()> {
         let moved = self.file.sync_all().and_then(|()| {
             match fs::symlink_metadata(place) {
@@ -129,8 +132,8 @@ impl Held {
         }
     }
 
-    /// `DATABASE_LOST` once the file, or its log, is not any more what its path says; and so for ever, even if it comes back:
-    /// what was done meanwhile is not known.
+    /// `DATABASE_LOST` once the file, or its log, is not any more what its path says; and so for
+    /// ever, even if it comes back: what was done meanwhile is not known.
     pub(super) fn refuse_when_lost(&self) -> Result<()> {
         if !self.lost.get() {
             let there = self
@@ -152,8 +155,8 @@ impl Held {
     }
 }
 
-/// Whether the path names this file, and by no link. On Windows nothing is compared: a file that SQLite has open there can be
-/// neither deleted nor renamed.
+/// Whether the path names this file, and by no link. On Windows nothing is compared: a file that
+/// SQLite has open there can be neither deleted nor renamed.
 fn names_it(path: &Path, held: Option<Identity>) -> io::Result<bool> {
     match fs::symlink_metadata(path) {
         Ok(found) => Ok(identity(&found) == held),
@@ -178,8 +181,8 @@ fn lost() -> Error {
     )
 }
 
-/// The files that are open in this process. A second opener must not even open its file and close it again: that would
-/// drop the locks which SQLite has on it for the first one.
+/// The files that are open in this process. A second opener must not even open its file and close
+/// it again: that would drop the locks which SQLite has on it for the first one.
 struct Here(Option<Identity>);
 
 static OPEN_HERE: Mutex<BTreeSet<Identity>> = Mutex::new(BTreeSet::new());

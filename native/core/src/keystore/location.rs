@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use super::failure;
 use crate::error::{Code, Error, Result};
 
-/// The longest path, in bytes: SQLite takes 512, and needs room for the names of the files beside it.
+/// The longest path, in bytes: SQLite takes 512, and needs room for the names of the files beside
+/// it.
 const LONGEST_PATH: usize = 500;
 /// What is put behind the name of a keystore while it is being created; the longest of these.
 const CREATING: &str = "-creating";
@@ -20,8 +21,9 @@ pub(super) struct Location(PathBuf);
 pub(super) struct Present(Vec<PathBuf>);
 
 impl Location {
-    /// Finds the real path; the file itself may be missing. `INVALID_ARGUMENT` when this cannot be a file's path,
-    /// `DATABASE_IO` when its folder is missing or closed to us, or when something else is in the place of its log.
+    /// Finds the real path; the file itself may be missing. `INVALID_ARGUMENT` when this cannot be
+    /// a file's path, `DATABASE_IO` when its folder is missing or closed to us, or when something
+    /// else is in the place of its log.
     pub(super) fn of(path: &Path) -> Result<Self> {
         if path.as_os_str().is_empty() || path.as_os_str().as_encoded_bytes().contains(&0) {
             return Err(Error::invalid(
@@ -84,7 +86,8 @@ impl Location {
         self.sibling("-wal")
     }
 
-    /// Where a keystore is made before it has its name. Always the same, so that what a kill leaves there does not grow.
+    /// Where a keystore is made before it has its name. Always the same, so that what a kill leaves
+    /// there does not grow.
     pub(super) fn creating(&self) -> PathBuf {
         self.sibling(CREATING)
     }
@@ -127,7 +130,8 @@ fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
-/// Creates a file that only its owner can read; `AlreadyExists` when there is something by that name.
+/// Creates a file that only its owner can read; `AlreadyExists` when there is something by that
+/// name.
 pub(super) fn create_private(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true);
@@ -136,8 +140,8 @@ pub(super) fn create_private(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Opens a file that is there, for reading and writing. Follows no link, waits for nobody at the other end of a pipe, and
-/// answers `InvalidInput` for what is no file.
+/// Opens a file that is there, for reading and writing. Follows no link, waits for nobody at the
+/// other end of a pipe, and answers `InvalidInput` for what is no file.
 pub(super) fn open_regular(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
@@ -151,8 +155,8 @@ pub(super) fn open_regular(path: &Path) -> io::Result<File> {
     }
 }
 
-/// What tells a file from every other one, by whatever name: device and number. Nothing on Windows, where the standard
-/// library does not tell.
+/// What tells a file from every other one, by whatever name: device and number. Nothing on Windows,
+/// where the standard library does not tell.
 pub(super) type Identity = (u64, u64);
 
 pub(super) fn identity(found: &fs::Metadata) -> Option<Identity> {

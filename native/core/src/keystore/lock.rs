@@ -1,8 +1,10 @@
-//! The lock file beside the keystore: the first thing that is taken, and the place of the [counter](super::counter).
+//! The lock file beside the keystore: the first thing that is taken, and the place of the
+//! [counter](super::counter).
 //!
-//! It says early and cheaply that a keystore is open, and makes one opener at a time create it. What the keystore is really
-//! protected by is the lock on its own file ([`held`](super::held)): this one may be deleted by anybody. It stays when the
-//! keystore is closed, and the lock on it dies with its holder, however that ends.
+//! It says early and cheaply that a keystore is open, and makes one opener at a time create it.
+//! What the keystore is really protected by is the lock on its own file ([`held`](super::held)):
+//! this one may be deleted by anybody. It stays when the keystore is closed, and the lock on it
+//! dies with its holder, however that ends.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -23,7 +25,8 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock, or fails at once with `DATABASE_IN_USE`. Never waits. What is no file is not opened: `DATABASE_IO`.
+    /// Takes the lock, or fails at once with `DATABASE_IN_USE`. Never waits. What is no file is not
+    /// opened: `DATABASE_IO`.
     pub(super) fn acquire(path: PathBuf) -> Result<Self> {
         for _ in 0..ATTEMPTS {
             let Some((file, is_new)) = open(&path)? else { continue };
@@ -43,7 +46,8 @@ impl Lock {
         &self.file
     }
 
-    /// The open has failed: a lock file that it has brought goes, unless another one has taken its place.
+    /// The open has failed: a lock file that it has brought goes, unless another one has taken its
+    /// place.
     pub(super) fn take_back(self) {
         if self.is_new && cfg!(unix) && names(&self.path, &self.file) {
             let _ = fs::remove_file(&self.path);

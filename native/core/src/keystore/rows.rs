@@ -360,14 +360,15 @@ impl Rows {
         self.wal.since()
     }
 
-    /// `DATABASE_LOST`, from then on always, when the file was deleted, renamed or replaced: to be asked before anything is
-    /// handed out that relies on what was stored before.
+    /// `DATABASE_LOST`, from then on always, when the file was deleted, renamed or replaced: to be
+    /// asked before anything is handed out that relies on what was stored before.
     pub fn refuse_when_lost(&self) -> Result<()> {
         self.files.as_ref().map_or(Ok(()), Files::refuse_when_lost)
     }
 
     pub(super) fn close(self) -> Result<()> {
-        // What is in the log goes into the file also when that is lost: it may only have another name.
+        // What is in the log goes into the file also when that is lost: it may only have another
+        // name.
         let lost = self.refuse_when_lost();
         let emptied = self.empty_log();
         let closed = self

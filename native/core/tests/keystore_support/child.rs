@@ -54,7 +54,8 @@ pub fn stderr_of(test: &str, database: &Path) -> String {
     String::from_utf8_lossy(&done.stderr).into_owned()
 }
 
-/// Runs this test as somebody who may write only what everybody may, and answers the rest of the line that starts so.
+/// Runs this test as somebody who may write only what everybody may, and answers the rest of the
+/// line that starts so.
 #[cfg(unix)]
 pub fn said_by_nobody(test: &str, database: &Path, start: &str) -> String {
     use std::os::unix::fs::MetadataExt;

@@ -70,9 +70,7 @@ impl Folder {
 
     /// The file as another program that knows the key has it. Nobody else may have it open.
     pub fn other_program(&self) -> Connection {
-        let connection = Connection::open(self.database()).expect("the file opens");
-        unsafe_calls::key(&connection, &KEY).expect("it takes the key");
-        connection
+        other_program(&self.database())
     }
 
     /// The files as they are now, in a folder of their own.
@@ -91,6 +89,13 @@ impl Folder {
             fs::write(self.path().join(name), bytes).expect("written");
         }
     }
+}
+
+/// A file as another program that knows the key has it.
+pub fn other_program(path: &Path) -> Connection {
+    let connection = Connection::open(path).expect("the file opens");
+    unsafe_calls::key(&connection, &KEY).expect("it takes the key");
+    connection
 }
 
 pub fn refusal(path: impl AsRef<Path>, key: &DatabaseKey) -> Error {

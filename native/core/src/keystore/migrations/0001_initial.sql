@@ -24,8 +24,8 @@ CREATE TABLE seals (
 
 CREATE INDEX spare_seals ON seals (id) WHERE spare;
 
--- Which keystore this is, and how often it was stored: one row. The same number is kept beside the database, so that an older
--- file is told from the newest (counter.rs).
+-- Which keystore this is, and how often it was stored: one row. The same number is kept beside the
+-- database, so that an older file is told from the newest (counter.rs).
 CREATE TABLE states (
   identity BLOB    NOT NULL, -- random
   number   INTEGER NOT NULL
