@@ -52,6 +52,9 @@ impl Session {
             erased => erased?,
         }
         self.groups.replaced(&scope);
+        // What outlives and cannot be read would be in the way of whatever comes.
+        drop_damaged_generations(&self.provider, &scope)?;
+        drop_damaged_newest(&self.provider, &scope)?;
         forget_oldest_newest(&self.provider, &scope)
     }
 
@@ -107,8 +110,7 @@ impl Session {
     fn clear(&mut self, scope: &[u8]) -> Result<()> {
         self.groups.replaced(scope);
         self.provider.rows().delete_scope(scope, OUTLIVES_ALL)?;
-        leave_all_generations(&self.provider, scope)?;
-        drop_damaged_newest(&self.provider, scope)
+        leave_all_generations(&self.provider, scope)
     }
 
     /// Whether there is anything that a wipe deletes.

@@ -67,7 +67,7 @@ entities! {
     Conversation = 67,
     /// A commit that was staged and is not settled, with what is needed to send it again.
     StagedCommit = 68,
-    /// The hash of a handshake that was sent or consumed.
+    /// Handshakes that were sent or consumed, and what became of them: two rings.
     KnownMessage = 69,
     /// A received message that waits for another one.
     Buffered = 70,
@@ -77,9 +77,9 @@ entities! {
     PastMember = 72,
     /// What the application keeps here.
     Data = 73,
-    /// An external commit that was staged and is not settled, with the group that it makes.
+    /// An external commit that was staged and is not settled, and the group that it makes.
     PendingJoin = 74,
-    /// Application messages that were received or sent.
+    /// Application messages that were received or sent: a ring.
     Seen = 75,
     /// The newest epoch of a conversation that is known; stays when it is wiped.
     NewestEpoch = 76,
