@@ -1,7 +1,7 @@
 /** The door: every request is checked here, in process and at the loopback server; behind it the types are trusted. */
 import { isUint8Array } from "node:util/types";
 import { z } from "zod";
-import type { CipherSuite } from "../lib/index.js";
+import { cipherSuites } from "../lib/cipher-suite.js";
 import { DeliveryError } from "./errors.js";
 import {
   inBase64,
@@ -40,11 +40,7 @@ const epoch = z
   .bigint()
   .min(0n)
   .max(2n ** 64n - 1n);
-const cipherSuite = z.enum([
-  "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519",
-  "MLS_128_DHKEMP256_AES128GCM_SHA256_P256",
-  "MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519",
-]) satisfies z.ZodType<CipherSuite>;
+const cipherSuite = z.enum(cipherSuites);
 const keyPackage = z.object({
   bytes: bytesUpTo(LARGEST_KEY_PACKAGE),
   ref: id,

@@ -1,5 +1,6 @@
 import { types } from "node:util";
 import { MlsError } from "./errors.js";
+import { limits } from "./limits.js";
 
 /**
  * Bytes that come out, with memory of their own: a `Uint8Array<ArrayBuffer>`, as `Blob`, `fetch` and WebCrypto want them.
@@ -13,22 +14,14 @@ export function made(bytes: Uint8Array): Bytes {
   return bytes as Bytes;
 }
 
-/** The largest input that is encrypted or stored in one piece: 64 MiB. */
-export const LARGEST_INPUT = 64 * 1024 * 1024;
-
-/** The largest message of whatever kind that is looked at: 17 MiB. The core has the same limit. */
-export const LARGEST_MESSAGE = 17 * 1024 * 1024;
-
-/** The largest key package that is looked at: 64 KiB. The core has the same limit. */
-export const LARGEST_KEY_PACKAGE = 64 * 1024;
-
 /**
  * A copy of the caller's bytes, with its own memory, so that the caller may change, transfer or free the original at once.
  *
  * Takes a `Uint8Array`, a `Buffer` or any other view, also of another realm or on shared memory. Throws `INVALID_ARGUMENT` for
- * everything else, for a view whose memory was transferred away, and outside the limits (in bytes, inclusive).
+ * everything else, for a view whose memory was transferred away, and outside the limits (in bytes, inclusive); without any it
+ * takes as much as one message may have.
  */
-export function copyBytes(value: unknown, name: string, { min = 0, max = LARGEST_INPUT } = {}): Bytes {
+export function copyBytes(value: unknown, name: string, { min = 0, max = limits.messageBytes.max } = {}): Bytes {
   const bytes = copyOfUpTo(value, name, max);
   if (bytes.length < min || bytes.length > max) {
     const length = bytes.length > max ? lengthOf(value as ArrayBufferView) : bytes.length;
@@ -41,7 +34,7 @@ export function copyBytes(value: unknown, name: string, { min = 0, max = LARGEST
  * A copy of a message from outside. What is too large is for the core to refuse, as everything else that is wrong with a message:
  * of it the first bytes are copied, one more than are accepted, so that it costs the same whatever its size.
  */
-export function copyMessage(value: unknown, name: string, most = LARGEST_MESSAGE): Bytes {
+export function copyMessage(value: unknown, name: string, most = limits.messageBytes.max): Bytes {
   return copyOfUpTo(value, name, most);
 }
 

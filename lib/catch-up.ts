@@ -4,6 +4,7 @@ import type { Learnt } from "./commit-kind.js";
 import { type Id, messageIdOf, type Name } from "./id.js";
 import { inspectMessage, type MessageInspection } from "./inspect-message.js";
 import type { Flight, Lane } from "./lane.js";
+import { limits } from "./limits.js";
 import { canReadLog, type Reading, readLog, type Take } from "./log.js";
 import { applied, receive } from "./receive.js";
 import type { Step } from "./scope.js";
@@ -11,10 +12,10 @@ import type { SessionState } from "./state.js";
 import { untilQuiet, wait } from "./wait.js";
 
 /**
- * How many epochs this client goes ahead of the application. The messages of five epochs that are
- * over can still be read; the fifth is left for the commit that this client makes then.
+ * How many epochs this client goes ahead of the application. Of the epochs that are over and whose
+ * messages can still be read, the last one is left for the commit that this client makes then.
  */
-const AHEAD = 4n;
+const AHEAD = BigInt(limits.pastEpochs.max) - 1n;
 
 /**
  * How long the application may receive nothing of a conversation that waits for it, in

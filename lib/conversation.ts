@@ -1,7 +1,8 @@
-import { type Bytes, copyBytes, copyMessage, LARGEST_KEY_PACKAGE, made } from "./bytes.js";
+import { type Bytes, copyBytes, copyMessage, made } from "./bytes.js";
 import { commit, type CommitOptions, type CommitResult, type Plan } from "./commit.js";
 import { MlsError } from "./errors.js";
 import { type Id, type IdLike, type Name, nameOf } from "./id.js";
+import { limits } from "./limits.js";
 import { copyList } from "./lists.js";
 import { type ConversationState, conversationStateOf } from "./conversation-state.js";
 import type { NativeRequest, NativeInvitee, NativeLeafName } from "./native-binding.js";
@@ -9,10 +10,10 @@ import {
   commitOptions,
   encryptOptions,
   invitee,
+  labelText,
   leafName,
   parse,
   secretLength,
-  shortText,
   updateOptions,
 } from "./options.js";
 import { decrypt } from "./receive.js";
@@ -113,7 +114,7 @@ export interface MlsConversation {
   decrypt(message: Uint8Array): Promise<Received[]>;
   /**
    * A secret that all members of this epoch can derive, and nobody else (RFC 9420 section 8.5). The label is 1 to 1,024 bytes of
-   * text, the length 1 to 65,535 bytes.
+   * text, the length 1 to 8,160 bytes: what the hash of the cipher suite can give. See {@link limits}.
    */
   exportSecret(label: string, context: Uint8Array, length: number): Promise<Bytes>;
   /** A value that two members compare to know that they share this epoch (RFC 9420 section 8.7). */
@@ -177,8 +178,8 @@ export class Conversation implements MlsConversation {
 
   async encrypt(plaintext: Uint8Array, options: { aad?: Uint8Array } = {}): Promise<Bytes> {
     const { aad } = parse(encryptOptions, options, "options");
-    const copy = copyBytes(plaintext, "plaintext");
-    const copyOfAad = aad === undefined ? undefined : copyBytes(aad, "options.aad");
+    const copy = copyBytes(plaintext, "plaintext", limits.plaintextBytes);
+    const copyOfAad = aad === undefined ? undefined : copyBytes(aad, "options.aad", limits.aadBytes);
     for (;;) {
       try {
         return made(await this.#scope.step((native) => native.encrypt(this.#name.bytes, copy, copyOfAad)));
@@ -195,7 +196,7 @@ export class Conversation implements MlsConversation {
 
   async exportSecret(label: string, context: Uint8Array, length: number): Promise<Bytes> {
     const copy = copyBytes(context, "context");
-    parse(shortText, label, "label");
+    parse(labelText, label, "label");
     parse(secretLength, length, "length");
     return made(await this.#scope.step((native) => native.exportSecret(this.#name.bytes, label, copy, length)));
   }
@@ -227,10 +228,10 @@ export class Conversation implements MlsConversation {
 /** Copies key packages and the clients that they must belong to. */
 export function copyInvitees(invitees: unknown, name: string): NativeInvitee[] {
   const copy = (one: unknown, path: string): NativeInvitee => {
-    if (ArrayBuffer.isView(one)) return { keyPackage: copyMessage(one, path, LARGEST_KEY_PACKAGE) };
+    if (ArrayBuffer.isView(one)) return { keyPackage: copyMessage(one, path, limits.keyPackageBytes.max) };
     const { keyPackage, clientId } = parse(invitee, one, path);
     return {
-      keyPackage: copyMessage(keyPackage, `${path}.keyPackage`, LARGEST_KEY_PACKAGE),
+      keyPackage: copyMessage(keyPackage, `${path}.keyPackage`, limits.keyPackageBytes.max),
       clientId: nameOf(clientId, `${path}.clientId`).bytes,
     };
   };
@@ -249,4 +250,4 @@ function leafNameOf(leaf: unknown, name: string): NativeLeafName {
   };
 }
 
-const LIST = { min: 1, max: 10_000 };
+const LIST = limits.listLength;

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { TextDecoder, TextEncoder } from "node:util";
 import { type Bytes, copyBytes } from "./bytes.js";
 import { MlsError } from "./errors.js";
+import { limits } from "./limits.js";
 
 /**
  * A name of a client or conversation as a string: text as it is; other bytes, and text beginning with "0x", as "0x" and
@@ -27,8 +28,6 @@ export interface Name {
   readonly bytes: Bytes;
 }
 
-const LONGEST_ID = 4096;
-
 /** Reads an {@link IdLike}; `name` is what the caller called it, for the message of the `INVALID_ARGUMENT` it may throw. */
 export function nameOf(value: unknown, name: string): Name {
   const bytes = typeof value === "string" ? bytesOfText(value, name) : bytesOf(value, name);
@@ -48,7 +47,7 @@ export function isWellFormed(text: string): boolean {
 
 function bytesOf(value: unknown, name: string): Bytes {
   if (!ArrayBuffer.isView(value)) throw new MlsError("INVALID_ARGUMENT", `${name} must be a string or a Uint8Array.`);
-  return copyBytes(value, name, { min: 1, max: LONGEST_ID });
+  return copyBytes(value, name, limits.idBytes);
 }
 
 function bytesOfText(text: string, name: string): Bytes {
@@ -60,7 +59,7 @@ function bytesOfText(text: string, name: string): Bytes {
         "name, pass it as a Uint8Array.",
     );
   }
-  return copyBytes(new TextEncoder().encode(text), name, { min: 1, max: LONGEST_ID });
+  return copyBytes(new TextEncoder().encode(text), name, limits.idBytes);
 }
 
 function bytesOfHex(digits: string, name: string): Bytes {
@@ -70,7 +69,7 @@ function bytesOfHex(digits: string, name: string): Bytes {
       `${name} begins with "0x" but is not hex. Pass text that begins with "0x" as a Uint8Array.`,
     );
   }
-  return copyBytes(Buffer.from(digits, "hex"), name, { min: 1, max: LONGEST_ID });
+  return copyBytes(Buffer.from(digits, "hex"), name, limits.idBytes);
 }
 
 /**

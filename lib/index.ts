@@ -31,6 +31,7 @@ export type {
   SessionEvents,
 } from "./events.js";
 export type { Id, IdLike } from "./id.js";
+export { type Limit, limits, type Limits } from "./limits.js";
 export { inspectMessage, type MessageInspection } from "./inspect-message.js";
 export type { Joined, JoinOptions, Operations, WelcomeOptions } from "./operations.js";
 export type {

@@ -98,8 +98,14 @@ export declare class NativeDatabase {
   receive(messages: Array<Uint8Array>, options: NativeReceiveOptions): Promise<NativeReceipt>
 }
 
+/** The numbers of all cipher suites that are supported (RFC 9420 section 17.1). */
+export declare function cipherSuites(): Array<number>
+
 /** Reads the framing; throws with code `MESSAGE_INVALID`. */
 export declare function inspectMessage(bytes: Uint8Array): NativeInspection
+
+/** All limits that callers see. */
+export declare function limits(): Array<NativeLimit>
 
 /** What a commit or proposal changes. */
 export interface NativeChange {
@@ -179,6 +185,14 @@ export interface NativeKeyPackage {
 export interface NativeLeafName {
   clientId: Uint8Array
   signatureKey?: Uint8Array
+}
+
+/** One limit. */
+export interface NativeLimit {
+  name: string
+  min: number
+  max: number
+  default?: number
 }
 
 /** One leaf of the group's tree. */

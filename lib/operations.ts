@@ -5,17 +5,18 @@ import { Conversation, copyInvitees, type Invitee, type MlsConversation } from "
 import type { Credential } from "./credential.js";
 import { joinByExternalCommit } from "./external-join.js";
 import { type Id, type IdLike, type Name, nameOf } from "./id.js";
+import { limits } from "./limits.js";
 import { copyList } from "./lists.js";
 import {
   createOptions,
   credentialRef,
   credentialShape,
+  dataKey,
   joinOptions,
   keyPackageOptions,
   keyPackageRef,
   listOptions,
   parse,
-  shortText,
   welcomeOptions,
 } from "./options.js";
 import { copyMessages, joinByWelcome, receive } from "./receive.js";
@@ -57,7 +58,7 @@ export interface JoinOptions {
 export interface WelcomeOptions extends JoinOptions {
   /**
    * The ratchet tree of the epoch that the Welcome leads to, where it is not in the Welcome: the bare vector of nodes of RFC 9420
-   * section 12.4.3.3, without a frame, 64 MiB at most. Not read where the Welcome has its tree.
+   * section 12.4.3.3, without a frame, of `limits.messageBytes` at most. Not read where the Welcome has its tree.
    */
   ratchetTree?: Uint8Array;
 }
@@ -165,7 +166,7 @@ export interface Operations {
   receive(messages: Uint8Array | readonly Uint8Array[]): Promise<Received[]>;
   /**
    * Keeps a small value of the application in the keystore, for example how far it has read; null deletes it. The key is 1 to
-   * 1,024 bytes of text.
+   * 1,024 bytes of text, the value 1 MiB at most.
    */
   setData(key: string, value: Uint8Array | null): Promise<void>;
   /** What `setData` keeps under this key. */
@@ -219,7 +220,7 @@ export class ScopedOperations implements Operations {
   }
 
   async removeKeyPackages(refs: readonly Id[]): Promise<void> {
-    const copy = copyList(refs, "refs", (ref, name) => parse(keyPackageRef, ref, name), { max: 4096 });
+    const copy = copyList(refs, "refs", (ref, name) => parse(keyPackageRef, ref, name), { max: limits.listLength.max });
     await this.#scope.step((native) => native.removeKeyPackages(copy), this.#keyPackagesChanged);
   }
 
@@ -276,13 +277,13 @@ export class ScopedOperations implements Operations {
   }
 
   async setData(key: string, value: Uint8Array | null): Promise<void> {
-    parse(shortText, key, "key");
-    const copy = value === null ? undefined : copyBytes(value, "value");
+    parse(dataKey, key, "key");
+    const copy = value === null ? undefined : copyBytes(value, "value", limits.dataValueBytes);
     await this.#scope.step((native) => native.setData(key, copy));
   }
 
   async data(key: string): Promise<Bytes | undefined> {
-    parse(shortText, key, "key");
+    parse(dataKey, key, "key");
     const value = await this.#scope.step((native) => native.data(key));
     return value === null ? undefined : made(value);
   }

@@ -1,6 +1,7 @@
 import * as z from "zod";
-import { type CipherSuite, cipherSuites } from "./cipher-suite.js";
+import { cipherSuites } from "./cipher-suite.js";
 import { MlsError } from "./errors.js";
+import { limits } from "./limits.js";
 import { unreadable } from "./lists.js";
 import type { Deliver } from "./transaction.js";
 import type { MlsTransport } from "./transport.js";
@@ -83,6 +84,10 @@ function whole(from: number, to: number): z.ZodType<number> {
   );
 }
 
+function within({ min, max }: { min: number; max: number }): z.ZodType<number> {
+  return whole(min, max);
+}
+
 function callback<F>(): z.ZodType<F> {
   return z.custom<F>((value) => typeof value === "function", "must be a function");
 }
@@ -110,7 +115,7 @@ const transport = z.custom<MlsTransport>(
 const later = z.unknown().optional();
 
 const DAY = 24 * 60 * 60 * 1000;
-const cipherSuite = z.enum(cipherSuites as [CipherSuite, ...CipherSuite[]]);
+const cipherSuite = z.enum(cipherSuites);
 
 export const databaseOptions = z.strictObject({ acceptRollback: z.boolean().default(false) });
 
@@ -154,8 +159,8 @@ export const invitee = z.strictObject({ keyPackage: later, clientId: later });
 export const leafName = z.object({ clientId: later, signatureKey: later });
 
 export const keyPackageOptions = z.strictObject({
-  count: whole(1, 1000),
-  lifetimeMs: whole(1_000, 84 * DAY).optional(),
+  count: within(limits.keyPackages),
+  lifetimeMs: within(limits.keyPackageLifetimeMs).optional(),
   lastResort: z.boolean().default(false),
 });
 
@@ -167,15 +172,18 @@ export const keyPackageRef = z.custom<string>(
   "must be the ref of a key package, lowercase hex",
 );
 
-/** A label or key: not empty, encodable, and short. */
-export const shortText = z.custom<string>(
-  (value) =>
-    typeof value === "string" && value.length > 0 && !/\p{Surrogate}/u.test(value) && Buffer.byteLength(value) <= 1024,
-  "must be a string of 1 to 1024 bytes without lone surrogates",
-);
+/** A string that can be encoded, of so many bytes. */
+function textOf({ min, max }: { min: number; max: number }): z.ZodType<string> {
+  return z.custom<string>((value) => {
+    if (typeof value !== "string" || /\p{Surrogate}/u.test(value)) return false;
+    const length = Buffer.byteLength(value);
+    return length >= min && length <= max;
+  }, `must be a string of ${min} to ${max} bytes without lone surrogates`);
+}
 
-/** RFC 9420 section 8: the length of an exported secret is a uint16. */
-export const secretLength = whole(1, 65_535);
+export const labelText = textOf(limits.labelBytes);
+export const dataKey = textOf(limits.dataKeyBytes);
+export const secretLength = within(limits.secretBytes);
 
 /**
  * What `sendCommitBundle` may answer; `afterMs` may be a fraction, as clocks have them. With "success" it means nothing, and

@@ -7,7 +7,7 @@ import { type Change, changeOf, type Member, memberOf, unexpected } from "./reco
 /**
  * What a received message turned out to be. A closed union: `switch` over `type` and you have thought of everything.
  * `messageId` is the SHA-256 of the message, lowercase hex, the application's key for storing it once; of a message larger than the
- * 17 MiB that are accepted only the first 17 MiB and one byte are hashed. `epoch` is the epoch
+ * bytes that are accepted (`limits.messageBytes`) only those and one more are hashed. `epoch` is the epoch
  * that the message was made in.
  */
 export type Received =

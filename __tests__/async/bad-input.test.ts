@@ -508,7 +508,7 @@ const cases: Case[] = [
     "a secret of no length",
     ({ team }) => team.exportSecret("label", bytes(""), 0),
     "INVALID_ARGUMENT",
-    /length must be a whole number from 1 to 65535/,
+    /length must be a whole number from 1 to 8160/,
   ],
   [
     "a secret without a label",

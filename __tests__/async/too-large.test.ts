@@ -1,7 +1,4 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import { inspectMessage } from "conclave-mls";
-import { LARGEST_KEY_PACKAGE, LARGEST_MESSAGE } from "../../lib/bytes.js";
+import { inspectMessage, limits } from "conclave-mls";
 import { messageIn } from "../delivery-service/framed.js";
 import { expectCode } from "../support/expect.js";
 import { everybodyLeaves, Person } from "../support/people.js";
@@ -18,7 +15,7 @@ const ofSize = (size: number): Uint8Array => {
 
 it("a message that is larger than any is judged like every other, and only its beginning is looked at", async () => {
   const alice = await Person.comes("alice", new Server());
-  const [large, larger, largest] = [1, 1000, 48 * 1024 * 1024].map((more) => ofSize(LARGEST_MESSAGE + more));
+  const [large, larger, largest] = [1, 1000, 48 * 1024 * 1024].map((more) => ofSize(limits.messageBytes.max + more));
   const received = await alice.session.receive([large!, messageIn("another", 1n), larger!, largest!]);
   expect(received.map(({ type }) => type)).toEqual(["rejected", "waiting", "rejected", "rejected"]);
   expect(received[0]).toMatchObject({ code: "MESSAGE_INVALID", reason: expect.stringContaining("larger") as string });
@@ -46,14 +43,4 @@ it("a view that lies about its size, or is none of bytes, is copied as what it i
   expect(inspectMessage(new Lying(message))).toMatchObject({ conversationId: "another" });
   const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
   expect(inspectMessage(view as unknown as Uint8Array)).toMatchObject({ conversationId: "another" });
-});
-
-it("the limits are those of the core", () => {
-  const core = readFileSync(join(__dirname, "../../native/core/src/limits.rs"), "utf8");
-  const limit = (name: string): number => {
-    const [, product] = new RegExp(`pub const ${name}: usize = ([0-9 *]+);`).exec(core)!;
-    return product!.split("*").reduce((value, factor) => value * Number(factor), 1);
-  };
-  expect(LARGEST_MESSAGE).toBe(limit("MAX_MESSAGE"));
-  expect(LARGEST_KEY_PACKAGE).toBe(limit("MAX_KEY_PACKAGE"));
 });

@@ -14,6 +14,7 @@ mod error;
 mod external_join;
 mod inspect;
 mod key_package;
+mod limits;
 mod member;
 mod promise;
 mod receive;

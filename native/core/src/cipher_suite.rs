@@ -18,9 +18,28 @@ pub fn cipher_suite(number: u16) -> Result<Ciphersuite> {
         .copied()
         .find(|suite| u16::from(*suite) == number)
         .ok_or_else(|| {
+            let known: Vec<String> = CIPHER_SUITES
+                .iter()
+                .map(|suite| u16::from(*suite).to_string())
+                .collect();
             Error::new(
                 Code::CipherSuiteUnsupported,
-                format!("Cipher suite {number} is not supported. Use suite 1, 2 or 3 of RFC 9420."),
+                format!(
+                    "Cipher suite {number} is not supported. Use one of these of RFC 9420: {}.",
+                    known.join(", ")
+                ),
             )
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CIPHER_SUITES;
+    use crate::limits::{LONGEST_SECRET, MAX_SECRET_HASHES};
+
+    #[test]
+    fn the_longest_secret_is_that_of_the_longest_hash() {
+        let longest = CIPHER_SUITES.iter().map(|suite| suite.hash_length()).max();
+        assert_eq!(longest.map(|hash| hash * MAX_SECRET_HASHES), Some(LONGEST_SECRET));
+    }
 }

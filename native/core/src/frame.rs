@@ -13,10 +13,9 @@ use std::cell::Cell;
 use openmls_traits::crypto::OpenMlsCrypto;
 use openmls_traits::types::Ciphersuite;
 
-use crate::id::MAX_ID_LENGTH;
 use crate::limits::{
-    MAX_DECODED, MAX_DECODED_UNSIGNED, MAX_GROUP_INFO, MAX_GROUP_SECRETS, MAX_MESSAGE, MAX_PUBLIC_MESSAGE,
-    MAX_SENDER_DATA, MAX_WELCOME_SECRETS,
+    MAX_DECODED, MAX_DECODED_UNSIGNED, MAX_GROUP_INFO, MAX_GROUP_SECRETS, MAX_ID_LENGTH, MAX_MESSAGE,
+    MAX_PUBLIC_MESSAGE, MAX_SENDER_DATA, MAX_WELCOME_SECRETS,
 };
 
 /// Why bytes are no message that is accepted.

@@ -3,9 +3,7 @@
 use std::fmt::Write;
 
 use crate::error::{Error, Result};
-
-/// The longest id, in bytes.
-pub const MAX_ID_LENGTH: usize = 4096;
+use crate::limits::MAX_ID_LENGTH;
 
 /// Refuses an empty or overlong id; `what` names it in the message.
 pub(crate) fn check_id(what: &str, id: &[u8]) -> Result<()> {

@@ -1,4 +1,6 @@
 //! How large things may be, which is checked before anything is decoded, and how long they last.
+//!
+//! The one table: `lib/limits.ts` shows part of it, and a test compares the two by [`TABLE`].
 
 use std::time::Duration;
 
@@ -6,12 +8,14 @@ use std::time::Duration;
 pub const MAX_PLAINTEXT: usize = 16 * 1024 * 1024;
 /// The largest additional authenticated data, in bytes.
 pub const MAX_AAD: usize = 64 * 1024;
-/// The largest message from outside, in bytes, of whatever kind. An application message of
-/// [`MAX_PLAINTEXT`] fits in.
-pub const MAX_MESSAGE: usize = 17 * 1024 * 1024;
+/// The largest message or Welcome from outside, in bytes: the largest plaintext and additional data, and what
+/// encryption adds (framing with a conversation id, signature, padding, tags).
+pub const MAX_MESSAGE: usize = MAX_PLAINTEXT + MAX_AAD + MAX_ID_LENGTH + 4096;
+/// The longest id of a client or conversation, in bytes.
+pub const MAX_ID_LENGTH: usize = 4096;
 /// The largest message from outside whose content is not encrypted (a PublicMessage), in bytes.
 pub const MAX_PUBLIC_MESSAGE: usize = 2 * 1024 * 1024;
-/// The largest GroupInfo from outside, by itself or in a Welcome, in bytes: more than 10,000
+/// The largest GroupInfo or ratchet tree from outside, by itself or in a Welcome, in bytes: more than 10,000
 /// members with short ids.
 pub const MAX_GROUP_INFO: usize = 5 * 1024 * 1024;
 /// The most invitees of a Welcome from outside.
@@ -27,8 +31,14 @@ pub const MAX_DECODED_UNSIGNED: usize = 10 * 1024 * 1024;
 pub const MAX_DECODED: usize = 64 * 1024 * 1024;
 /// The largest key package from outside, in bytes.
 pub const MAX_KEY_PACKAGE: usize = 64 * 1024;
-/// The most members that one commit adds or removes, and the most key packages made at once.
+/// The most members that one commit adds or removes, and the most key packages that are removed at once.
 pub const MAX_LIST: usize = 4096;
+/// The most key packages that are made at once.
+pub const MAX_KEY_PACKAGES: usize = 1000;
+/// The longest label of an exported secret, in bytes.
+pub const MAX_LABEL: usize = 1024;
+/// How many hashes an exported secret is long at most (RFC 5869 section 2.3).
+pub const MAX_SECRET_HASHES: usize = 255;
 /// The longest key of an application value, in bytes.
 pub const MAX_DATA_KEY: usize = 1024;
 /// The largest application value, in bytes.
@@ -39,7 +49,9 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long key packages can be used from now on unless told otherwise. With [`LIFETIME_BEGAN`] these are 84 days, which clients
 /// of other makes accept.
 pub const DEFAULT_LIFETIME: Duration = DAY.saturating_mul(83);
-/// How long they can be used from now on at most.
+/// How long they can be used from now on at least, and at most.
+pub const MIN_LIFETIME: Duration = Duration::from_secs(1);
+/// See [`MIN_LIFETIME`].
 pub const MAX_LIFETIME: Duration = DAY.saturating_mul(84);
 /// How long ago their lifetime has begun when they are made, for clocks that are behind.
 pub const LIFETIME_BEGAN: Duration = DAY;
@@ -119,3 +131,42 @@ pub const MAX_SET_ASIDE: usize = 256;
 pub const MAX_SET_ASIDE_BY_ONE: usize = 8;
 /// The largest that is kept, in bytes.
 pub const MAX_SET_ASIDE_BYTES: usize = 64 * 1024;
+
+/// A limit as callers see it: its name there, the least, the most, and what is taken where nothing is said.
+pub type Row = (&'static str, u64, u64, Option<u64>);
+
+/// What callers see of the limits. Sizes are in bytes, times in milliseconds.
+pub const TABLE: &[Row] = &[
+    ("padding", PADDING as u64, PADDING as u64, Some(PADDING as u64)),
+    ("pastEpochs", PAST_EPOCHS, PAST_EPOCHS, Some(PAST_EPOCHS)),
+    (
+        "outOfOrder",
+        OUT_OF_ORDER as u64,
+        OUT_OF_ORDER as u64,
+        Some(OUT_OF_ORDER as u64),
+    ),
+    ("forwardDistance", FORWARD as u64, FORWARD as u64, Some(FORWARD as u64)),
+    ("secretBytes", 1, LONGEST_SECRET as u64, None),
+    ("messageBytes", 1, MAX_MESSAGE as u64, None),
+    ("publicMessageBytes", 1, MAX_PUBLIC_MESSAGE as u64, None),
+    ("groupInfoBytes", 1, MAX_GROUP_INFO as u64, None),
+    ("idBytes", 1, MAX_ID_LENGTH as u64, None),
+    ("listLength", 1, MAX_LIST as u64, None),
+    ("plaintextBytes", 0, MAX_PLAINTEXT as u64, None),
+    ("aadBytes", 0, MAX_AAD as u64, None),
+    ("pendingProposals", 0, MAX_PROPOSALS_BY_ONE as u64, None),
+    (
+        "keyPackageLifetimeMs",
+        MIN_LIFETIME.as_secs() * 1000,
+        MAX_LIFETIME.as_secs() * 1000,
+        Some(DEFAULT_LIFETIME.as_secs() * 1000),
+    ),
+    ("keyPackageBytes", 1, MAX_KEY_PACKAGE as u64, None),
+    ("keyPackages", 1, MAX_KEY_PACKAGES as u64, None),
+    ("labelBytes", 1, MAX_LABEL as u64, None),
+    ("dataKeyBytes", 1, MAX_DATA_KEY as u64, None),
+    ("dataValueBytes", 0, MAX_DATA_VALUE as u64, None),
+];
+
+/// The longest secret that the suites of this version export, in bytes: all of them have a hash of 32.
+pub(crate) const LONGEST_SECRET: usize = MAX_SECRET_HASHES * 32;

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use openmls::prelude::{CredentialType, LeafNode, LeafNodeIndex, MlsGroup};
 
 use crate::conversation::external_join::{declares, is_open};
-use crate::id::MAX_ID_LENGTH;
+use crate::limits::MAX_ID_LENGTH;
 use crate::member::{Member, identity, members};
 
 /// The door that a leaf comes in by.

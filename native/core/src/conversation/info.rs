@@ -11,11 +11,9 @@ use crate::credential::CredentialRef;
 use crate::error::{Error, Result};
 use crate::id::check_id;
 use crate::keystore::Entity;
+use crate::limits::{MAX_LABEL, MAX_SECRET_HASHES};
 use crate::member::{Member, members};
 use crate::session::Session;
-
-/// The longest exported secret: 255 hashes of 32 bytes (RFC 5869 section 2.3).
-const MAX_EXPORT: usize = 255 * 32;
 
 /// How this client stands to a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,14 +151,20 @@ impl Session {
         })
     }
 
-    /// A secret that all members of this epoch can derive (RFC 9420 section 8.5).
+    /// A secret that all members of this epoch can derive (RFC 9420 section 8.5): at most 255 hashes of the conversation's suite.
     pub fn export_secret(&mut self, id: &[u8], label: &str, context: &[u8], length: usize) -> Result<Vec<u8>> {
-        if length == 0 || length > MAX_EXPORT {
+        if label.is_empty() || label.len() > MAX_LABEL {
             return Err(Error::invalid(format!(
-                "Ask for a secret of 1 to {MAX_EXPORT} bytes, not {length}."
+                "The label of a secret must have 1 to {MAX_LABEL} bytes of UTF-8."
             )));
         }
         self.in_conversation(id, |conversation| {
+            let longest = MAX_SECRET_HASHES * conversation.group.ciphersuite().hash_length();
+            if length == 0 || length > longest {
+                return Err(Error::invalid(format!(
+                    "Ask for a secret of 1 to {longest} bytes, not {length}: the hash of this cipher suite gives no more."
+                )));
+            }
             conversation
                 .group
                 .export_secret(conversation.provider.crypto(), label, context, length)

@@ -6,12 +6,14 @@ use std::time::Duration;
 use openmls::prelude::Lifetime;
 
 use crate::error::{Error, Result};
-use crate::limits::{DEFAULT_LIFETIME, LEAST_LIFETIME_LEFT, LIFETIME_BEGAN, MAX_LIFETIME, MAX_WHOLE_LIFETIME};
+use crate::limits::{
+    DEFAULT_LIFETIME, LEAST_LIFETIME_LEFT, LIFETIME_BEGAN, MAX_LIFETIME, MAX_WHOLE_LIFETIME, MIN_LIFETIME,
+};
 
 /// The lifetime of what this client makes now: from some time ago, for clocks that are behind, until `lifetime` from now.
 pub(crate) fn own_lifetime(lifetime: Option<Duration>, now_secs: u64) -> Result<Lifetime> {
     let lifetime = lifetime.unwrap_or(DEFAULT_LIFETIME);
-    if lifetime < Duration::from_secs(1) || lifetime > MAX_LIFETIME {
+    if lifetime < MIN_LIFETIME || lifetime > MAX_LIFETIME {
         return Err(Error::invalid(
             "The lifetime of a key package must be between one second and 84 days.",
         ));
