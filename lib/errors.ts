@@ -26,10 +26,11 @@ export const errorCodes = {
   },
   KEY_PACKAGE_INVALID: {
     meaning:
-      "Nobody can be added by this key package: it cannot be decoded, its signature is wrong, it has less than a day left, its " +
-      "lifetime has not begun or is longer than 85 days. The message says which.",
+      "Nobody can be added by this key package: it cannot be decoded, a signature, a key or an extension of it is wrong, its " +
+      "client cannot take part in this conversation, or its time is not now. The message says which, and `context.index` which " +
+      "key package.",
     whatToDo:
-      "Fetch a fresh key package of this client and try with that one; if its time is the reason, look at both clocks.",
+      "Fetch a fresh key package of this client and try with that one, or leave this client out; if its time is the reason, look at both clocks.",
     retryable: false,
   },
   KEY_PACKAGE_MISMATCH: {
@@ -40,7 +41,7 @@ export const errorCodes = {
   },
   ALREADY_MEMBER: {
     meaning:
-      "An invitee is a member of the conversation already, or is named twice; or who joins from outside bears the name of a member with another signature key.",
+      "An invitee is a member of the conversation already, bears the name of a member, or is named twice; or who joins from outside bears the name of a member with another signature key. The message says which.",
     whatToDo:
       "Leave this invitee out. To join from outside, use the credential that this client is known by; after the loss of a keystore, ask a member to remove the old client first.",
     retryable: false,
@@ -325,7 +326,8 @@ export interface MlsErrorContext {
   readonly attempt?: number;
   /**
    * The place in the list that was given, from 0, of the client or key package that cannot be added or removed: of
-   * `KEY_PACKAGE_INVALID`, `KEY_PACKAGE_MISMATCH`, `ALREADY_MEMBER` and `NOT_A_MEMBER`.
+   * `KEY_PACKAGE_INVALID`, `KEY_PACKAGE_MISMATCH`, `ALREADY_MEMBER` and `NOT_A_MEMBER`, and of `INVALID_ARGUMENT` where a leaf is
+   * oneself or named twice.
    */
   readonly index?: number;
   /**

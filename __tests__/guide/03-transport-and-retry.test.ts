@@ -57,7 +57,7 @@ async function invite(team: MlsConversation, invitee: Invitee): Promise<CommitRe
   try {
     return await team.addMembers([invitee]);
   } catch (error) {
-    if (MlsError.is(error, "COMMIT_REJECTED")) return "refused"; // error.message has the reason; nothing has changed.
+    if (MlsError.is(error, "COMMIT_REJECTED")) return "refused"; // error.context.reason says why; nothing has changed.
     if (MlsError.is(error, "COMMIT_OUTCOME_UNKNOWN", "RETRY_EXHAUSTED")) {
       if (error.context.earlier) return "again"; // An earlier commit is open: settle it first. Of this call nothing is.
       return "open"; // On the disk, and settled later.

@@ -54,6 +54,14 @@ interface Settings {
   now?: () => number;
 }
 
+/** What is not as it should be in a key package. */
+interface Oddities {
+  leaf?: Partial<KeyPackage["leafNode"]>;
+  itself?: Partial<KeyPackage>;
+  unsigned?: Partial<KeyPackage>;
+  unsignedLeaf?: Partial<KeyPackage["leafNode"]>;
+}
+
 /** What a foreigner has to do with a server. */
 export interface Mailroom {
   /** What was sent in a conversation, in order, as far as it has come here. */
@@ -140,13 +148,26 @@ export class Foreigner {
 
   /** A key package whose leaf has this public key, which need not be one. */
   async keyPackageWithLeafKey(hpkePublicKey: Uint8Array): Promise<Uint8Array> {
+    return this.oddKeyPackage({ leaf: { hpkePublicKey } });
+  }
+
+  /** A key package with this in its leaf and in itself, signed, and with this in both after they were signed. */
+  async oddKeyPackage({ leaf = {}, itself = {}, unsigned = {}, unsignedLeaf = {} }: Oddities): Promise<Uint8Array> {
     await this.keyPackage();
     const { publicPackage, privatePackage } = this.#invitations.at(-1)!;
     const key = privatePackage.signaturePrivateKey;
-    const leaf = { ...publicPackage.leafNode, hpkePublicKey };
-    const leafNode = await signLeafNodeKeyPackage({ ...leaf, leafNodeSource: "key_package" }, key, this.#mls.signature);
-    const keyPackage = await signKeyPackage({ ...publicPackage, leafNode }, key, this.#mls.signature);
+    const usual = { ...publicPackage.leafNode, ...leaf };
+    const signed = await signLeafNodeKeyPackage({ ...usual, leafNodeSource: "key_package" }, key, this.#mls.signature);
+    const leafNode = { ...signed, ...unsignedLeaf };
+    const made = await signKeyPackage({ ...publicPackage, ...itself, leafNode }, key, this.#mls.signature);
+    const keyPackage = { ...made, ...unsigned };
     return encoded({ version: "mls10", wireformat: "mls_key_package", keyPackage });
+  }
+
+  /** A fresh public key of HPKE, whose private key is gone. */
+  async freshPublicKey(): Promise<Uint8Array> {
+    const { publicKey } = await this.#mls.hpke.generateKeyPair();
+    return this.#mls.hpke.exportPublicKey(publicKey);
   }
 
   /** Joins by the Welcome that waits, and reads the conversation only from there on. */

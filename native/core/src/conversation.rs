@@ -21,6 +21,7 @@ mod pending;
 mod policy;
 mod process;
 mod ratchet_tree;
+mod reasons;
 pub mod receive;
 pub mod received;
 mod renewal;
@@ -29,6 +30,7 @@ mod seen;
 mod set_aside;
 mod stage;
 pub mod stalled;
+mod unbuilt;
 mod verdict;
 mod wipe;
 

@@ -2,28 +2,27 @@
 
 mod forget;
 pub(crate) mod lifetime;
+pub(crate) mod others;
 
 use std::time::Duration;
 
 use openmls::prelude::{
-    Capabilities, Ciphersuite, ExtensionType, KeyPackage as MlsKeyPackage, KeyPackageBundle, KeyPackageIn, Lifetime,
-    MlsMessageBodyIn, MlsMessageIn, MlsMessageOut, OpenMlsCrypto, ProposalType, ProtocolVersion,
+    Capabilities, Ciphersuite, ExtensionType, KeyPackage as MlsKeyPackage, KeyPackageBundle, Lifetime, MlsMessageOut,
+    OpenMlsCrypto, ProposalType,
 };
 use openmls_traits::OpenMlsProvider;
 use openmls_traits::storage::StorageProvider;
 use serde::{Deserialize, Serialize};
-use tls_codec::{DeserializeBytes, Serialize as _};
+use tls_codec::Serialize as _;
 
 use crate::cipher_suite::cipher_suite;
 use crate::conversation::external_join::EXTERNAL_JOIN;
-use crate::conversation::hpke_key::written_key_can_be_encrypted_to;
 use crate::credential::CredentialRow;
-use crate::error::{Code, Error, Result};
-use crate::frame::{self, Flaw, Frame};
+use crate::error::{Error, Result};
 use crate::key_package::forget::hash_ref;
 use crate::key_package::lifetime::own_lifetime;
 use crate::keystore::Entity;
-use crate::limits::{MAX_KEY_PACKAGE, MAX_LIST};
+use crate::limits::MAX_KEY_PACKAGES;
 use crate::session::Session;
 
 /// A key package of this client.
@@ -80,9 +79,9 @@ impl Session {
         lifetime: Option<Duration>,
         last_resort: bool,
     ) -> Result<Vec<KeyPackage>> {
-        if count == 0 || count > MAX_LIST {
+        if count == 0 || count > MAX_KEY_PACKAGES {
             return Err(Error::invalid(format!(
-                "Ask for 1 to {MAX_LIST} key packages at once, not {count}."
+                "Ask for 1 to {MAX_KEY_PACKAGES} key packages at once, not {count}."
             )));
         }
         let lifetime = own_lifetime(lifetime, self.provider.clock().now_secs())?;
@@ -186,43 +185,6 @@ fn framed(package: MlsKeyPackage) -> Result<Vec<u8>> {
     MlsMessageOut::from(package)
         .tls_serialize_detached()
         .map_err(|cause| Error::internal("a key package could not be written").caused_by(cause))
-}
-
-/// A key package of somebody else, checked: framing, signatures, credential, keys (RFC 9420 section 10.1). Not its lifetime: that is for
-/// who adds somebody by it ([`lifetime::refuses_to_add`]).
-pub(crate) fn validated(crypto: &impl OpenMlsCrypto, bytes: &[u8]) -> Result<MlsKeyPackage> {
-    let invalid = |what: &str| {
-        let message = format!("The key package cannot be used: {what}. Fetch another one of this client.");
-        Error::new(Code::KeyPackageInvalid, message)
-    };
-    if bytes.len() > MAX_KEY_PACKAGE {
-        return Err(invalid(&format!("it has more than {MAX_KEY_PACKAGE} bytes")));
-    }
-    match frame::read(bytes) {
-        Ok(Frame::KeyPackage { .. }) => {}
-        Ok(_) => return Err(invalid("it is another kind of MLSMessage")),
-        Err(Flaw::TooLarge) => return Err(invalid("it is larger than any that is accepted")),
-        Err(Flaw::Malformed) => return Err(invalid("it is not an MLSMessage")),
-    }
-    let message = MlsMessageIn::tls_deserialize_exact_bytes(bytes)
-        .map_err(|cause| invalid("its contents are not valid").caused_by(cause))?;
-    let MlsMessageBodyIn::KeyPackage(package) = message.extract() else {
-        return Err(invalid("it is another kind of MLSMessage"));
-    };
-    let package: KeyPackageIn = package;
-    let package = package
-        .validate(crypto, ProtocolVersion::Mls10)
-        .map_err(|cause| invalid("its signature, keys or extensions are not valid").caused_by(cause))?;
-    if package.leaf_node().credential().credential_type() != openmls::prelude::CredentialType::Basic {
-        return Err(invalid("its credential is not a basic one"));
-    }
-    let suite = package.ciphersuite();
-    if !written_key_can_be_encrypted_to(crypto, suite, package.hpke_init_key())
-        || !written_key_can_be_encrypted_to(crypto, suite, package.leaf_node().encryption_key())
-    {
-        return Err(invalid("nothing can be encrypted to one of its keys"));
-    }
-    Ok(package)
 }
 
 /// The KeyPackageRef.

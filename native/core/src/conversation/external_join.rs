@@ -6,8 +6,11 @@
 
 use std::collections::HashSet;
 
+use openmls::group::{CreateCommitError, ExternalCommitBuilderFinalizeError};
 use openmls::messages::group_info::VerifiableGroupInfo;
-use openmls::prelude::{Extension, Extensions, LeafNode, LeafNodeParameters, MlsGroup, UnknownExtension};
+use openmls::prelude::{
+    Extension, Extensions, ExternalCommitBuilderError, LeafNode, LeafNodeParameters, MlsGroup, UnknownExtension,
+};
 use openmls_traits::OpenMlsProvider;
 use openmls_traits::storage::StorageProvider as _;
 use serde::{Deserialize, Serialize};
@@ -18,6 +21,7 @@ use crate::conversation::admit::{Door, Roster};
 use crate::conversation::commit::{MergeOutcome, Merged, Settled, StagedCommit, Why};
 use crate::conversation::group_info::{former_leaves, invalid, read_group_info};
 use crate::conversation::known::{Fate, MessageId, message_id};
+use crate::conversation::reasons::of_group_info;
 use crate::conversation::received::{Receipt, Received, What};
 use crate::conversation::stage::check_sizes;
 use crate::conversation::{Conversation, ConversationRow, State, join_config, renewal, scope_of};
@@ -181,13 +185,15 @@ impl Session {
     fn build_external_commit(&self, info: VerifiableGroupInfo, row: &CredentialRow) -> Result<Built> {
         let epoch = info.epoch().as_u64();
         let (removed, former_leaf_keys): (Vec<Member>, Vec<_>) = former_leaves(&info, row)?.into_iter().unzip();
-        let refused = |cause: &dyn std::fmt::Display| invalid(&format!("it cannot be joined from ({cause})"));
         let signer = row.signer(&self.provider)?;
         let (group, bundle) = MlsGroup::external_commit_builder()
             .with_config(join_config())
             .skip_lifetime_validation()
             .build_group(&self.provider, info, row.with_key())
-            .map_err(|cause| refused(&cause))?
+            .map_err(|cause| match cause {
+                ExternalCommitBuilderError::StorageError(error) => error,
+                cause => invalid(of_group_info(&cause)).caused_by(cause),
+            })?
             .leaf_node_parameters(
                 LeafNodeParameters::builder()
                     .with_capabilities(capabilities(self.provider.crypto()))
@@ -195,13 +201,16 @@ impl Session {
                     .build(),
             )
             .load_psks(self.provider.storage())
-            .map_err(|cause| refused(&cause))?
+            .map_err(no_commit)?
             .create_group_info(true)
             .use_ratchet_tree_extension(true)
             .build(self.provider.rand(), self.provider.crypto(), &signer, |_| true)
-            .map_err(|cause| refused(&cause))?
+            .map_err(no_commit)?
             .finalize(&self.provider)
-            .map_err(|cause| refused(&cause))?;
+            .map_err(|cause| match cause {
+                ExternalCommitBuilderFinalizeError::StorageError(error) => error,
+                cause => Error::internal("the external commit could not be put aside").caused_by(cause),
+            })?;
         let leaf = group
             .own_leaf_node()
             .ok_or_else(|| Error::internal("an external commit has no leaf"))?;
@@ -428,6 +437,10 @@ impl Session {
         check_id("conversation id", id)?;
         self.pending_join_by(&scope_of(id)?, commit_id)
     }
+}
+
+fn no_commit(cause: CreateCommitError) -> Error {
+    invalid("its group takes no commit of this client from outside").caused_by(cause)
 }
 
 impl Conversation<'_> {

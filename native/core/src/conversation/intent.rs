@@ -13,7 +13,8 @@ use crate::conversation::past::PastMembers;
 use crate::credential::CredentialRow;
 use crate::error::{Code, Error, Result};
 use crate::key_package::lifetime::refuses_to_add;
-use crate::key_package::{reference_of, validated};
+use crate::key_package::others::{mismatch, unusable, validated};
+use crate::key_package::reference_of;
 use crate::limits::MAX_LIST;
 use crate::member::{Member, identity, member_at, members};
 
@@ -69,12 +70,20 @@ pub(crate) struct Intent {
 }
 
 /// The part of an intent that is left to do in the present epoch. New keys come with every commit.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Work {
-    pub(crate) adds: Vec<KeyPackage>,
+    pub(crate) adds: Vec<Addition>,
     pub(crate) removes: Vec<LeafNodeIndex>,
     /// The reference of a credential other than the present one.
     pub(crate) credential: Option<Vec<u8>>,
+}
+
+/// Somebody to add.
+#[derive(Clone)]
+pub(crate) struct Addition {
+    /// The place in the caller's list.
+    pub(crate) index: usize,
+    pub(crate) key_package: KeyPackage,
 }
 
 impl Conversation<'_> {
@@ -124,12 +133,14 @@ impl Conversation<'_> {
                 return Err(Error::invalid(
                     "A client cannot remove itself by its own commit (RFC 9420 section 12.2). Ask another member to do it. To \
                      remove another leaf of the same name, name it by its signature key.",
-                ));
+                )
+                .at_index(index));
             }
             if found.iter().any(|member| removed.contains(member)) {
-                return Err(Error::invalid(
-                    "A leaf is named twice in the list of members to remove. Name it once.",
-                ));
+                return Err(
+                    Error::invalid("A leaf is named twice in the list of members to remove. Name it once.")
+                        .at_index(index),
+                );
             }
             removed.extend(found.into_iter().cloned());
         }
@@ -156,17 +167,17 @@ impl Conversation<'_> {
     }
 
     /// The key packages of those who are still to be added, once these leaves are gone.
-    fn adds(&self, invitees: &[Invitee], first: bool, gone: &[LeafNodeIndex]) -> Result<Vec<KeyPackage>> {
+    fn adds(&self, invitees: &[Invitee], first: bool, gone: &[LeafNodeIndex]) -> Result<Vec<Addition>> {
         let gone: HashSet<LeafNodeIndex> = gone.iter().copied().collect();
         let (mut present, past) = (members(&self.group), self.past_members()?);
         present.retain(|member| !gone.contains(&LeafNodeIndex::new(member.leaf_index)));
         let mut roster = Roster::of(&self.group, &gone);
-        let mut added: Vec<KeyPackage> = Vec::new();
+        let mut added = Vec::new();
         for (index, invitee) in invitees.iter().enumerate() {
             let package = self
                 .addition(invitee, first, (&present, &past), &mut roster)
                 .map_err(|error| error.at_index(index))?;
-            added.extend(package);
+            added.extend(package.map(|key_package| Addition { index, key_package }));
         }
         Ok(added)
     }
@@ -179,7 +190,7 @@ impl Conversation<'_> {
         (present, past): (&[Member], &PastMembers),
         roster: &mut Roster,
     ) -> Result<Option<KeyPackage>> {
-        let package = validated(self.provider.crypto(), &invitee.key_package)?;
+        let package = validated(self.provider.crypto(), &invitee.key_package, self.group.ciphersuite())?;
         let client_id = identity(package.leaf_node().credential());
         if invitee
             .client_id
@@ -187,9 +198,6 @@ impl Conversation<'_> {
             .is_some_and(|expected| *expected != client_id)
         {
             return Err(mismatch("it belongs to another client than the one named with it"));
-        }
-        if package.ciphersuite() != self.group.ciphersuite() {
-            return Err(mismatch("it is for another cipher suite than the conversation's"));
         }
         let signature_key = package.leaf_node().signature_key().as_slice();
         let namesake = present.iter().find(|member| member.client_id == client_id);
@@ -199,18 +207,14 @@ impl Conversation<'_> {
         if is_member && !first {
             return Ok(None);
         }
-        let admitted = roster.admit(package.leaf_node(), Door::Add);
-        if admitted == Err(Refusal::Opens) {
-            let reason =
-                "This key package would open the conversation to clients outside. Fetch another one of the client.";
-            return Err(Error::new(Code::KeyPackageInvalid, reason));
-        }
-        if is_member || admitted.is_err() {
+        if is_member {
             return Err(Error::new(
                 Code::AlreadyMember,
-                "A client to add is a member already, or is named twice. Leave it out; to let it in anew with another \
-                     key, remove it first.",
+                "A client to add is a member already: its signature key is in the conversation. Leave it out.",
             ));
+        }
+        if let Err(refusal) = roster.admit(package.leaf_node(), Door::Add) {
+            return Err(not_admitted(refusal, namesake.is_some()));
         }
         // Each time that a commit is built: between the caller's call and this one months may have passed.
         if let Some(reason) = refuses_to_add(package.life_time(), self.provider.clock().now_secs()) {
@@ -273,9 +277,24 @@ fn check_length(what: &str, length: usize) -> Result<()> {
     Ok(())
 }
 
-fn mismatch(what: &str) -> Error {
-    Error::new(
-        Code::KeyPackageMismatch,
-        format!("The key package cannot be used here: {what}. Fetch the right one."),
-    )
+/// Why a client is not to be added whose key is not in the conversation. `named`: a member bears its name.
+fn not_admitted(refusal: Refusal, named: bool) -> Error {
+    let message = match refusal {
+        Refusal::NameTaken if named => {
+            "A member bears the name of a client to add, with another signature key. To let this client in anew, remove that \
+             member first."
+        }
+        Refusal::NameTaken => "Two clients of one name are in the list. Name each client once.",
+        Refusal::KeyTaken => {
+            "Two key packages in the list have the same signature key. Name each client once, by one key package of its own."
+        }
+        Refusal::Opens => {
+            return unusable("it would open the conversation to clients outside");
+        }
+        Refusal::NameTooLong => return unusable("the client id in it is longer than any that is accepted"),
+        Refusal::Credential | Refusal::OtherName | Refusal::NotItsLeaf => {
+            return Error::internal(refusal.reason(Door::Add));
+        }
+    };
+    Error::new(Code::AlreadyMember, message)
 }

@@ -15,6 +15,7 @@ use crate::conversation::external_join::lose_join_before;
 use crate::conversation::known::{MessageId, message_id};
 use crate::conversation::newest::{newest_epoch, note_epoch, rollback};
 use crate::conversation::ratchet_tree::{Source, of_another_epoch, with_ratchet_tree};
+use crate::conversation::reasons::of_welcome;
 use crate::conversation::received::{Receipt, Received};
 use crate::conversation::stalled::StalledNow;
 use crate::conversation::{Conversation, ConversationRow, Invitation, State, join_config, load, renewal, scope_of};
@@ -108,14 +109,14 @@ impl Session {
         check_id("conversation id of the Welcome", &conversation_id)?;
         *opened = Some(conversation_id.clone());
         if epoch > MAX_EPOCH {
-            return Err(invalid("Its epoch is larger than any that is accepted"));
+            return Err(invalid("its epoch is larger than any that is accepted"));
         }
         if processed
             .psks()
             .iter()
             .any(|psk| !matches!(psk.psk(), Psk::External(_)))
         {
-            return Err(invalid("It continues another conversation, which is not supported"));
+            return Err(invalid("it continues another conversation, which is not supported"));
         }
         // Not the bytes of the Welcome: anybody can put the secrets in it into another order, or leave out those of others.
         let place: [u8; 32] = Sha256::digest(encode(info.group_context())?).into();
@@ -270,11 +271,11 @@ impl Session {
             Ok(Frame::Welcome(welcome)) => welcome,
             Ok(_) => {
                 return Err(invalid(
-                    "It is another kind of MLSMessage; give group messages to receive()",
+                    "it is another kind of MLSMessage; give group messages to receive()",
                 ));
             }
-            Err(Flaw::TooLarge) => return Err(invalid("It is larger than any that is accepted")),
-            Err(Flaw::Malformed) => return Err(invalid("The bytes are not an MLSMessage")),
+            Err(Flaw::TooLarge) => return Err(invalid("it is larger than any that is accepted")),
+            Err(Flaw::Malformed) => return Err(invalid("the bytes are not an MLSMessage")),
         };
         let own: HashSet<Vec<u8>> = self
             .provider
@@ -290,7 +291,7 @@ impl Session {
         let row = row.ok_or_else(without_key_package)?;
         let (head, rest) = welcome.only_for(&secrets);
         let message = MlsMessageIn::tls_deserialize(&mut head.chain(rest))
-            .map_err(|cause| invalid("Its contents are not valid").caused_by(cause))?;
+            .map_err(|cause| invalid("its contents are not valid").caused_by(cause))?;
         match message.extract() {
             MlsMessageBodyIn::Welcome(welcome) => Ok((welcome, reference, row)),
             _ => Err(Error::internal("a Welcome became another message")),
@@ -302,7 +303,7 @@ fn refused(cause: WelcomeError<Error>) -> Error {
     match cause {
         WelcomeError::StorageError(error) => error,
         WelcomeError::NoMatchingKeyPackage => without_key_package(),
-        cause => invalid("It is damaged, or made by a client that does not follow the protocol").caused_by(cause),
+        cause => invalid(of_welcome(&cause)).caused_by(cause),
     }
 }
 

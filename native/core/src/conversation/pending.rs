@@ -48,9 +48,9 @@ impl Conversation<'_> {
             }
         }
         let mut roster = Roster::of(&self.group, &gone);
-        for package in &work.adds {
+        for addition in &work.adds {
             // Judged when the work was made; here only its name and key are taken.
-            let _ = roster.admit(package.leaf_node(), Door::Add);
+            let _ = roster.admit(addition.key_package.leaf_node(), Door::Add);
         }
         let now_secs = self.provider.clock().now_secs();
         for queued in self.group.pending_proposals() {

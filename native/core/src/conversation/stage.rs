@@ -15,6 +15,7 @@ use crate::conversation::external_join::{declaration, is_open};
 use crate::conversation::intent::{Intent, Work};
 use crate::conversation::known::{Fate, MessageId, message_id};
 use crate::conversation::received::{Receipt, What};
+use crate::conversation::unbuilt::BuildError;
 use crate::conversation::{Conversation, State};
 use crate::credential::CredentialRow;
 use crate::error::{Error, Result};
@@ -52,9 +53,10 @@ impl Conversation<'_> {
             }
             built => built,
         };
-        let (commit, welcome, group_info) = built
-            .map_err(|cause| Error::invalid(format!("The commit cannot be built: {cause}. Nothing was changed.")))?
-            .into_messages();
+        let (commit, welcome, group_info) = match built {
+            Ok(bundle) => bundle.into_messages(),
+            Err(cause) => return Err(self.why_not_built(cause, &work, &signers)),
+        };
         let unwritable = |cause: tls_codec::Error| Error::internal("the commit could not be written").caused_by(cause);
         let commit = commit.tls_serialize_detached().map_err(unwritable)?;
         let welcome = welcome
@@ -127,7 +129,7 @@ impl Conversation<'_> {
     }
 
     /// Computes a commit of this work and of these pending proposals. Nothing is changed by it.
-    fn assemble(
+    pub(crate) fn assemble(
         &mut self,
         work: &Work,
         signers: &Signers,
@@ -145,7 +147,7 @@ impl Conversation<'_> {
             .commit_builder()
             .consume_proposal_store(true)
             .force_self_update(true)
-            .propose_adds(work.adds.iter().cloned())
+            .propose_adds(work.adds.iter().map(|addition| addition.key_package.clone()))
             .propose_removals(work.removes.iter().copied())
             .leaf_node_parameters(leaf)
             .load_psks(provider.storage())?
@@ -259,13 +261,10 @@ impl Conversation<'_> {
 }
 
 /// Who signs a commit: the present credential, and the one that comes with it if it is another.
-struct Signers {
+pub(crate) struct Signers {
     present: CredentialRow,
     next: Option<CredentialRow>,
 }
-
-/// Why no commit came about; only told.
-type BuildError = Box<dyn std::error::Error>;
 
 /// Refuses what other clients would not look at: a commit (or Welcome) that is larger than they
 /// accept, or a conversation whose GroupInfo is. Sizes are in bytes.

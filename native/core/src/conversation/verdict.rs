@@ -101,23 +101,25 @@ pub(crate) fn verdict(framed: &Framed<'_>, cause: ProcessMessageError<Error>, op
             MessageDecryptionError::SecretTreeError(cause),
         )) => match cause {
             // Only members can name a generation, and only they see to it that a commit is out of reach of some of them.
-            SecretTreeError::SecretReuseError
-            | SecretTreeError::TooDistantInThePast
-            | SecretTreeError::TooDistantInTheFuture
-                if is_of_a_member(framed) =>
-            {
-                Verdict::Stalls(
-                    StallCause::Refused,
-                    "The key of a member's commit is gone here or out of reach; others may have applied it.",
-                )
-            }
-            SecretTreeError::SecretReuseError
-            | SecretTreeError::TooDistantInThePast
-            | SecretTreeError::TooDistantInTheFuture
-                if is_a_members_proposal(framed) =>
-            {
-                Verdict::LeftOut("The key of a member's proposal is gone here or out of reach.")
-            }
+            cause if is_out_of_reach(&cause) && is_of_a_member(framed) => Verdict::Stalls(
+                StallCause::Refused,
+                match cause {
+                    SecretTreeError::SecretReuseError => {
+                        "The key of a member's commit was used here for another message; others may have applied it."
+                    }
+                    SecretTreeError::TooDistantInThePast => {
+                        "The key of a member's commit is deleted here by now; others may have applied it."
+                    }
+                    _ => "The key of a member's commit is too far ahead; others may have applied it.",
+                },
+            ),
+            cause if is_out_of_reach(&cause) && is_a_members_proposal(framed) => Verdict::LeftOut(match cause {
+                SecretTreeError::SecretReuseError => {
+                    "The key of a member's proposal was used here for another message."
+                }
+                SecretTreeError::TooDistantInThePast => "The key of a member's proposal is deleted here by now.",
+                _ => "The key of a member's proposal is too far ahead.",
+            }),
             SecretTreeError::SecretReuseError => Verdict::Received(What::Ignored(Ignored::Duplicate)),
             SecretTreeError::TooDistantInThePast => Verdict::OutOfReach(Unreadable::OutsideWindow),
             SecretTreeError::TooDistantInTheFuture => Verdict::Received(What::Unreadable(Unreadable::OutsideWindow)),
@@ -132,7 +134,37 @@ pub(crate) fn verdict(framed: &Framed<'_>, cause: ProcessMessageError<Error>, op
         ProcessMessageError::ValidationError(ValidationError::InvalidSignature) => {
             invalid("The signature of the message is not its sender's.")
         }
+        ProcessMessageError::ValidationError(cause) => invalid(fault(&cause)),
+        ProcessMessageError::UnauthorizedExternalApplicationMessage => {
+            invalid("An application message comes from somebody who is not a member.")
+        }
         _ => invalid("The message is not valid in this conversation."),
+    }
+}
+
+/// What is wrong with a message that nobody of the conversation can have sent as it is.
+fn fault(cause: &ValidationError) -> &'static str {
+    match cause {
+        ValidationError::UnknownMember => "The message says that it comes from a leaf where nobody is.",
+        ValidationError::MissingMembershipTag => "The message has no membership tag.",
+        ValidationError::InvalidMembershipTag => "The membership tag of the message is wrong: no member has made it.",
+        ValidationError::MissingConfirmationTag => "The commit has no confirmation tag.",
+        ValidationError::UnencryptedApplicationMessage => "The application message is not encrypted.",
+        ValidationError::NonMemberApplicationMessage => {
+            "An application message comes from somebody who is not a member."
+        }
+        ValidationError::NoPath => "The commit of a client that joins from outside has no path.",
+        ValidationError::NotACommit => "A client that joins from outside has sent something else than a commit.",
+        ValidationError::NotAnExternalAddProposal => "A client outside has proposed something else than to be added.",
+        ValidationError::UnauthorizedExternalSender | ValidationError::NoExternalSendersExtension => {
+            "It comes from a sender outside whom the conversation does not know."
+        }
+        ValidationError::KeyPackageVerifyError(_) => "A client is added by a key package that is not valid.",
+        ValidationError::InvalidLeafNodeSignature => "The signature of a leaf in the message is wrong.",
+        ValidationError::InvalidAddProposalCiphersuite => {
+            "A client is added by a key package of another cipher suite than the conversation's."
+        }
+        _ => "The message is not valid in this conversation.",
     }
 }
 
@@ -145,6 +177,12 @@ fn is_of_a_member(framed: &Framed<'_>) -> bool {
 /// The same for a proposal.
 fn is_a_members_proposal(framed: &Framed<'_>) -> bool {
     framed.content == ContentType::Proposal && !framed.is_external()
+}
+
+/// Whether the key is one of this sender's that is not here any more, or not yet.
+fn is_out_of_reach(cause: &SecretTreeError) -> bool {
+    use SecretTreeError::{SecretReuseError, TooDistantInTheFuture, TooDistantInThePast};
+    matches!(cause, SecretReuseError | TooDistantInThePast | TooDistantInTheFuture)
 }
 
 /// Whether this may be found by some members only, since each opens another part of the path.
