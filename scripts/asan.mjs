@@ -58,14 +58,13 @@ function openSslOfTheAddon() {
 
 /** Everything that a test reads, but for what is large and the same: that is linked. */
 function copyCheckout() {
-  const linked = ["node_modules"];
-  const leftOut = [".git", ".stamps", "native/target", "native/fuzz", "prebuilds"].map((name) => inRoot(name));
-  const filter = (path) => !leftOut.includes(path);
+  const leftOut = [".git", ".stamps", "native", "native/target", "native/fuzz", "prebuilds"];
   rmSync(copy, { recursive: true, force: true });
   mkdirSync(copy, { recursive: true });
-  for (const name of readdirSync(root)) {
-    if (linked.includes(name)) symlinkSync(inRoot(name), join(copy, name));
-    else if (filter(inRoot(name))) cpSync(inRoot(name), join(copy, name), { recursive: true, filter });
+  const names = [...readdirSync(root), ...readdirSync(inRoot("native")).map((name) => `native/${name}`)];
+  for (const name of names.filter((name) => !leftOut.includes(name))) {
+    if (name === "node_modules") symlinkSync(inRoot(name), join(copy, name));
+    else cpSync(inRoot(name), join(copy, name), { recursive: true });
   }
   const [name] = readdirSync(inRoot("prebuilds", platform));
   mkdirSync(join(copy, "prebuilds", platform), { recursive: true });

@@ -14,6 +14,7 @@ static PEAK: AtomicUsize = AtomicUsize::new(0);
 static CEILING: AtomicUsize = AtomicUsize::new(usize::MAX);
 
 thread_local! {
+    static ASKS: Cell<bool> = const { Cell::new(false) };
     static COST: Cell<Cost> = const { Cell::new(Cost { memory: 0, time: Duration::ZERO }) };
 }
 
@@ -27,12 +28,14 @@ pub struct Cost {
 
 /// Does work on hostile bytes, and notes what it takes beyond them.
 pub fn metered<R>(input: usize, work: impl FnOnce() -> R) -> R {
-    let before = LIVE.load(Relaxed);
-    PEAK.store(before, Relaxed);
+    let live = LIVE.load(Relaxed);
+    PEAK.store(live, Relaxed);
     let begun = Instant::now();
+    let used_before = used();
     let result = work();
-    let time = begun.elapsed();
-    let memory = PEAK.load(Relaxed).saturating_sub(before + input);
+    let used = used_before.and_then(|before| used()?.checked_sub(before));
+    let time = used.unwrap_or_else(|| begun.elapsed());
+    let memory = PEAK.load(Relaxed).saturating_sub(live + input);
     let cost = COST.get();
     COST.set(Cost {
         memory: memory.max(cost.memory),
@@ -44,6 +47,21 @@ pub fn metered<R>(input: usize, work: impl FnOnce() -> R) -> R {
 /// What was noted since this was asked last.
 pub fn take() -> Cost {
     COST.take()
+}
+
+/// From here on, or until it is taken back, time is what the thread has used of a processor, where the system tells that: others
+/// use the machine too. Asking for it takes longer than most runs.
+pub fn ask_the_system(whether: bool) {
+    ASKS.set(whether);
+}
+
+/// What this thread has used, where it is asked for. Linux tells it in nanoseconds.
+fn used() -> Option<Duration> {
+    if !ASKS.get() {
+        return None;
+    }
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    Some(Duration::from_nanos(told.split(' ').next()?.parse().ok()?))
 }
 
 /// The process ends when it holds more bytes than this, after `last_words`.

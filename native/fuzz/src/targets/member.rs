@@ -255,13 +255,11 @@ impl World {
             client.session.rollback().expect("memory takes it");
         }
         carol.and_back(|carol| {
-            if let Some(welcome) = &sent.welcome {
-                if noted("join", carol.try_to_join(welcome)).is_some() {
-                    noted(
-                        "encrypt",
-                        carol.session.step(|session| session.encrypt(TEAM, b"hello", b"")),
-                    );
-                }
+            if let Some(welcome) = &sent.welcome
+                && noted("join", carol.try_to_join(welcome)).is_some()
+            {
+                let sent = carol.session.step(|session| session.encrypt(TEAM, b"hello", b""));
+                noted("encrypt", sent);
             }
             if let Some(info) = &sent.info {
                 noted("external join", carol.try_to_join_from_outside(info));

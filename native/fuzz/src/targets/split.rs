@@ -209,7 +209,8 @@ impl SecretTree {
         };
         let is_new = ratchet.is_none();
         *ratchet = Some(entry(choices));
-        if is_new {
+        // Both ratchets of a sender open at once. What is there keeps its secret.
+        if is_new && self.handshake_sender_ratchets[at].is_none() {
             self.leaf_nodes[at] = None;
             self.handshake_sender_ratchets[at] = Some(entry(choices));
             if let Some(parent) = self.parent_nodes.get_mut(at / 2) {
