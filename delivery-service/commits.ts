@@ -3,7 +3,7 @@ import type { ConversationStore } from "./conversations.js";
 import type { Database } from "./database.js";
 import { DeliveryError } from "./errors.js";
 import { framingOf, messageIdOf } from "./framing.js";
-import type { KeyPackageDirectory } from "./key-packages.js";
+import type { KeyPackageTable } from "./key-packages.js";
 import type { MemberList } from "./members.js";
 import type { ClientQueues } from "./queues.js";
 import type { Request } from "./requests.js";
@@ -15,12 +15,12 @@ import type { Request } from "./requests.js";
 export function commitOrder(
   database: Database,
   {
-    directory,
+    keyPackages,
     conversations,
     members,
     queues,
   }: {
-    directory: KeyPackageDirectory;
+    keyPackages: KeyPackageTable;
     conversations: ConversationStore;
     members: MemberList;
     queues: ClientQueues;
@@ -104,8 +104,9 @@ export function commitOrder(
     if (groupInfo.conversationId !== commit.conversationId || groupInfo.epoch !== commit.epoch + 1n) {
       return "The bundle's GroupInfo does not describe the epoch that the commit begins.";
     }
+    const publishers = keyPackages.publishersOf(welcomeTo.map((to) => to.keyPackageRef));
     for (const { clientId, keyPackageRef } of welcomeTo) {
-      const publisher = directory.publisherOf(keyPackageRef);
+      const publisher = publishers.get(keyPackageRef);
       if (publisher !== undefined && publisher !== clientId) {
         return "A key package that the commit adds was published by another client than the one it names.";
       }

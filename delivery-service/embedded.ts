@@ -4,11 +4,14 @@ import { commitOrder, type CommitOrder } from "./commits.js";
 import { conversationStore } from "./conversations.js";
 import { openDatabase, storageError, type Database } from "./database.js";
 import { DeliveryError } from "./errors.js";
-import { keyPackageDirectory, type KeyPackageDirectory } from "./key-packages.js";
+import { framingOf, keyPackageRefOf } from "./framing.js";
+import { keyPackageTable, type KeyPackageTable } from "./key-packages.js";
 import { memberList } from "./members.js";
 import { messageOrder, type MessageOrder } from "./messages.js";
 import { clientQueues, type ClientQueues } from "./queues.js";
 import { checked, requests } from "./requests.js";
+import type { Decision, Effect } from "./rules/decision.js";
+import { decideClaim, decidePublication } from "./rules/key-package.js";
 import type {
   DeliveryService,
   FetchOptions,
@@ -32,7 +35,7 @@ export class EmbeddedDeliveryService implements DeliveryService {
   readonly #database: Database;
   readonly #transaction: (work: () => unknown) => unknown;
   readonly #arrivals = new Arrivals();
-  readonly #directory: KeyPackageDirectory;
+  readonly #keyPackages: KeyPackageTable;
   readonly #queues: ClientQueues;
   readonly #commits: CommitOrder;
   readonly #messages: MessageOrder;
@@ -57,34 +60,42 @@ export class EmbeddedDeliveryService implements DeliveryService {
     this.#database = database;
     const transaction = database.transaction((work: () => unknown) => work());
     this.#transaction = (work) => transaction.immediate(work);
-    const directory = keyPackageDirectory(database);
+    const keyPackages = keyPackageTable(database);
     const conversations = conversationStore(database);
     const members = memberList(database);
     const queues = clientQueues(database, this.#arrivals);
-    this.#directory = directory;
+    this.#keyPackages = keyPackages;
     this.#queues = queues;
-    this.#commits = commitOrder(database, { directory, conversations, members, queues });
+    this.#commits = commitOrder(database, { keyPackages, conversations, members, queues });
     this.#messages = messageOrder({ conversations, members, queues });
   }
 
   async publishKeyPackages(clientId: Id, keyPackages: readonly PublishedKeyPackage[]): Promise<void> {
     const request = checked(requests.publishKeyPackages, { clientId, keyPackages });
-    this.#run(() => this.#directory.publish(request));
+    const read = request.keyPackages.map((keyPackage) => ({
+      keyPackage,
+      frame: framingOf(keyPackage.bytes),
+      ref: keyPackageRefOf(keyPackage.bytes),
+    }));
+    const publication = { clientId, keyPackages: read, now: Date.now() };
+    const refs = request.keyPackages.map(({ ref }) => ref);
+    this.#run(() => this.#done(decidePublication(publication, this.#keyPackages.publishersOf(refs))));
   }
 
   async claimKeyPackage(ofClientId: Id, cipherSuite: CipherSuite): Promise<PublishedKeyPackage | undefined> {
     const request = checked(requests.claimKeyPackage, { ofClientId, cipherSuite });
-    return this.#run(() => this.#directory.claim(request));
+    const of = { clientId: request.ofClientId, cipherSuite, now: Date.now() };
+    return this.#run(() => this.#done(decideClaim(this.#keyPackages.supplyOf(of))));
   }
 
   async countKeyPackages(clientId: Id, cipherSuite: CipherSuite): Promise<number> {
     const request = checked(requests.countKeyPackages, { clientId, cipherSuite });
-    return this.#run(() => this.#directory.count(request));
+    return this.#run(() => this.#keyPackages.count({ ...request, now: Date.now() }));
   }
 
   async withdrawKeyPackages(clientId: Id): Promise<void> {
     const request = checked(requests.withdrawKeyPackages, { clientId });
-    this.#run(() => this.#directory.withdraw(request));
+    this.#run(() => this.#keyPackages.withdraw(request.clientId));
   }
 
   async sendCommit(clientId: Id, bundle: SentBundle, claim: MembershipClaim): Promise<MlsTransportResponse> {
@@ -134,6 +145,23 @@ export class EmbeddedDeliveryService implements DeliveryService {
   /** The same as `close`, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** Applies what was decided. Runs inside of the transaction in which the facts were gathered. */
+  #done<A>({ answer, effects }: Decision<A>): A {
+    for (const effect of effects) this.#apply(effect);
+    return answer;
+  }
+
+  #apply(effect: Effect): void {
+    switch (effect.type) {
+      case "publishKeyPackage":
+        return this.#keyPackages.publish(effect);
+      case "retireLastResort":
+        return this.#keyPackages.retireLastResort(effect);
+      case "spendKeyPackage":
+        return this.#keyPackages.spend(effect);
+    }
   }
 
   /** One call: one transaction, begun and ended without giving way to another call. */

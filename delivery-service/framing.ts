@@ -1,12 +1,15 @@
 import { createHash } from "node:crypto";
-import { inspectMessage, MlsError } from "../lib/index.js";
+import { inspectMessage, type MessageInspection, MlsError } from "../lib/index.js";
 import { DeliveryError } from "./errors.js";
+
+/** What is readable of a message from outside. */
+export type Frame = MessageInspection;
 
 /**
  * What is readable from outside an MLS message: kind, conversation and epoch stand in the clear, also of a PrivateMessage
  * (RFC 9420 section 6.3). The server reads them itself, so that no claim of the sender decides the order of commits.
  */
-export function framingOf(message: Uint8Array): ReturnType<typeof inspectMessage> {
+export function framingOf(message: Uint8Array): Frame {
   try {
     return inspectMessage(message);
   } catch (cause) {
