@@ -1,17 +1,20 @@
 import type { CipherSuite, Id, MlsTransportResponse } from "../lib/index.js";
+import { abortedCommitTable } from "./aborted-commits.js";
 import { Arrivals } from "./arrivals.js";
-import { commitOrder, type CommitOrder } from "./commits.js";
-import { conversationStore } from "./conversations.js";
+import { conversationTable } from "./conversations.js";
 import { openDatabase, storageError, type Database } from "./database.js";
+import { entryTable } from "./entries.js";
 import { DeliveryError } from "./errors.js";
-import { framingOf, keyPackageRefOf } from "./framing.js";
-import { keyPackageTable, type KeyPackageTable } from "./key-packages.js";
-import { memberList } from "./members.js";
-import { messageOrder, type MessageOrder } from "./messages.js";
-import { clientQueues, type ClientQueues } from "./queues.js";
+import { framed, framingOf, keyPackageRefOf, messageIdOf } from "./framing.js";
+import { keyPackageTable } from "./key-packages.js";
+import { memberTable } from "./members.js";
+import { queueTable } from "./queues.js";
 import { checked, requests } from "./requests.js";
+import { decideCommit } from "./rules/commit.js";
 import type { Decision, Effect } from "./rules/decision.js";
 import { decideClaim, decidePublication } from "./rules/key-package.js";
+import { decideMessage } from "./rules/message.js";
+import { readableGroupInfo, readableLog } from "./rules/reading.js";
 import type {
   DeliveryService,
   FetchOptions,
@@ -35,10 +38,7 @@ export class EmbeddedDeliveryService implements DeliveryService {
   readonly #database: Database;
   readonly #transaction: (work: () => unknown) => unknown;
   readonly #arrivals = new Arrivals();
-  readonly #keyPackages: KeyPackageTable;
-  readonly #queues: ClientQueues;
-  readonly #commits: CommitOrder;
-  readonly #messages: MessageOrder;
+  readonly #tables: Tables;
 
   /**
    * Opens the service's file, or creates it, readable for its owner only. `DATABASE_IN_USE` while another service has it
@@ -60,64 +60,94 @@ export class EmbeddedDeliveryService implements DeliveryService {
     this.#database = database;
     const transaction = database.transaction((work: () => unknown) => work());
     this.#transaction = (work) => transaction.immediate(work);
-    const keyPackages = keyPackageTable(database);
-    const conversations = conversationStore(database);
-    const members = memberList(database);
-    const queues = clientQueues(database, this.#arrivals);
-    this.#keyPackages = keyPackages;
-    this.#queues = queues;
-    this.#commits = commitOrder(database, { keyPackages, conversations, members, queues });
-    this.#messages = messageOrder({ conversations, members, queues });
+    this.#tables = tablesOf(database);
   }
 
   async publishKeyPackages(clientId: Id, keyPackages: readonly PublishedKeyPackage[]): Promise<void> {
     const request = checked(requests.publishKeyPackages, { clientId, keyPackages });
-    const read = request.keyPackages.map((keyPackage) => ({
-      keyPackage,
-      frame: framingOf(keyPackage.bytes),
-      ref: keyPackageRefOf(keyPackage.bytes),
-    }));
-    const publication = { clientId, keyPackages: read, now: Date.now() };
+    const read = request.keyPackages.map((keyPackage) => {
+      const { bytes } = framed(keyPackage.bytes);
+      return { keyPackage: { ...keyPackage, bytes }, frame: framingOf(bytes), ref: keyPackageRefOf(bytes) };
+    });
+    const publication = { clientId: request.clientId, keyPackages: read, now: Date.now() };
     const refs = request.keyPackages.map(({ ref }) => ref);
-    this.#run(() => this.#done(decidePublication(publication, this.#keyPackages.publishersOf(refs))));
+    this.#run(({ keyPackages }) => this.#done(decidePublication(publication, keyPackages.publishersOf(refs))));
   }
 
   async claimKeyPackage(ofClientId: Id, cipherSuite: CipherSuite): Promise<PublishedKeyPackage | undefined> {
     const request = checked(requests.claimKeyPackage, { ofClientId, cipherSuite });
     const of = { clientId: request.ofClientId, cipherSuite, now: Date.now() };
-    return this.#run(() => this.#done(decideClaim(this.#keyPackages.supplyOf(of))));
+    return this.#run(({ keyPackages }) => this.#done(decideClaim(keyPackages.supplyOf(of))));
   }
 
   async countKeyPackages(clientId: Id, cipherSuite: CipherSuite): Promise<number> {
     const request = checked(requests.countKeyPackages, { clientId, cipherSuite });
-    return this.#run(() => this.#keyPackages.count({ ...request, now: Date.now() }));
+    return this.#run(({ keyPackages }) => keyPackages.count({ ...request, now: Date.now() }));
   }
 
   async withdrawKeyPackages(clientId: Id): Promise<void> {
     const request = checked(requests.withdrawKeyPackages, { clientId });
-    this.#run(() => this.#keyPackages.withdraw(request.clientId));
+    this.#run(({ keyPackages }) => keyPackages.withdraw(request.clientId));
   }
 
   async sendCommit(clientId: Id, bundle: SentBundle, claim: MembershipClaim): Promise<MlsTransportResponse> {
     const request = checked(requests.sendCommit, { clientId, bundle }, claim);
     request.signal?.throwIfAborted();
-    return this.#run(() => this.#commits.accept(request));
+    const { commit, welcome, groupInfo } = request.bundle;
+    const sent = {
+      ...request,
+      commit: framed(commit),
+      welcome: welcome && framed(welcome),
+      groupInfo: framed(groupInfo),
+    };
+    const { messageId, frame } = sent.commit;
+    const conversationId = frame?.conversationId;
+    const refs = request.welcomeTo.map(({ keyPackageRef }) => keyPackageRef);
+    return this.#run(({ entries, abortedCommits, conversations, members, keyPackages }) => {
+      const facts = {
+        sequence: entries.sequenceOf(messageId),
+        abortedBefore: abortedCommits.reasonOf(messageId),
+        conversation: conversationId === undefined ? undefined : conversations.find(conversationId),
+        members: conversationId === undefined ? [] : members.present(conversationId),
+        publishers: keyPackages.publishersOf(refs),
+      };
+      return this.#done(decideCommit(sent, facts));
+    });
   }
 
   async sendMessage(clientId: Id, message: Uint8Array): Promise<SentMessage> {
     const request = checked(requests.sendMessage, { clientId, message });
-    return this.#run(() => this.#messages.send(request));
+    const bytes = new Uint8Array(request.message);
+    const frame = framingOf(bytes);
+    const sent = { clientId: request.clientId, bytes, messageId: messageIdOf(bytes), frame };
+    const { conversationId } = frame;
+    return this.#run(({ entries, conversations, members }) => {
+      const facts = {
+        sequence: entries.sequenceOf(sent.messageId),
+        conversation: conversationId === undefined ? undefined : conversations.find(conversationId),
+        members: conversationId === undefined ? [] : members.present(conversationId),
+      };
+      return this.#done(decideMessage(sent, facts));
+    });
   }
 
   async fetch(clientId: Id, conversationId: Id, options: FetchOptions): Promise<LogEntry[]> {
     const request = checked(requests.fetch, { clientId, conversationId }, options);
     request.signal?.throwIfAborted();
-    return this.#run(() => this.#messages.fetch(request));
+    return this.#run(({ conversations, members, entries }) => {
+      const conversation = conversations.find(request.conversationId);
+      const member = members.find(request.conversationId, request.clientId);
+      return entries.read(readableLog(request, { conversation, member }));
+    });
   }
 
   async groupInfo(clientId: Id, conversationId: Id): Promise<StoredGroupInfo> {
     const request = checked(requests.groupInfo, { clientId, conversationId });
-    return this.#run(() => this.#messages.groupInfo(request));
+    return this.#run(({ conversations, members }) => {
+      const conversation = conversations.findWithGroupInfo(request.conversationId);
+      const member = members.find(request.conversationId, request.clientId);
+      return readableGroupInfo({ conversation, member });
+    });
   }
 
   async pull(clientId: Id, options?: PullOptions): Promise<QueueEntry[]> {
@@ -125,7 +155,7 @@ export class EmbeddedDeliveryService implements DeliveryService {
     request.signal?.throwIfAborted();
     const end = performance.now() + request.waitMs;
     for (;;) {
-      const entries = this.#run(() => this.#queues.pull(request));
+      const entries = this.#run(({ queues }) => queues.read(request));
       const rest = end - performance.now();
       if (entries.length > 0 || rest <= 0) return entries;
       await this.#arrivals.next(clientId, rest, request.signal);
@@ -134,7 +164,7 @@ export class EmbeddedDeliveryService implements DeliveryService {
 
   async acknowledge(clientId: Id, cursor: number): Promise<void> {
     const request = checked(requests.acknowledge, { clientId, cursor });
-    this.#run(() => this.#queues.acknowledge(request));
+    this.#run(({ queues }) => queues.drop(request.clientId, request.cursor));
   }
 
   async close(): Promise<void> {
@@ -147,6 +177,16 @@ export class EmbeddedDeliveryService implements DeliveryService {
     await this.close();
   }
 
+  /** One call: one transaction, begun and ended without giving way to another call. */
+  #run<R>(work: (tables: Tables) => R): R {
+    if (!this.#database.open) throw closed();
+    try {
+      return this.#transaction(() => work(this.#tables)) as R;
+    } catch (error) {
+      throw storageError(error);
+    }
+  }
+
   /** Applies what was decided. Runs inside of the transaction in which the facts were gathered. */
   #done<A>({ answer, effects }: Decision<A>): A {
     for (const effect of effects) this.#apply(effect);
@@ -154,26 +194,43 @@ export class EmbeddedDeliveryService implements DeliveryService {
   }
 
   #apply(effect: Effect): void {
+    const { entries, queues, conversations, members, abortedCommits, keyPackages } = this.#tables;
     switch (effect.type) {
+      case "deliver": {
+        const entry = entries.insert(effect.entry);
+        for (const clientId of effect.to) {
+          queues.put(clientId, entry);
+          this.#arrivals.announce(clientId);
+        }
+        return;
+      }
+      case "saveConversation":
+        return conversations.save(effect);
+      case "saveMember":
+        return members.save(effect);
+      case "rememberAbort":
+        return abortedCommits.insert(effect);
       case "publishKeyPackage":
-        return this.#keyPackages.publish(effect);
+        return keyPackages.publish(effect);
       case "retireLastResort":
-        return this.#keyPackages.retireLastResort(effect);
+        return keyPackages.retireLastResort(effect);
       case "spendKeyPackage":
-        return this.#keyPackages.spend(effect);
-    }
-  }
-
-  /** One call: one transaction, begun and ended without giving way to another call. */
-  #run<R>(work: () => R): R {
-    if (!this.#database.open) throw closed();
-    try {
-      return this.#transaction(work) as R;
-    } catch (error) {
-      throw storageError(error);
+        return keyPackages.spend(effect);
     }
   }
 }
+
+function tablesOf(database: Database) {
+  return {
+    entries: entryTable(database),
+    queues: queueTable(database),
+    conversations: conversationTable(database),
+    members: memberTable(database),
+    abortedCommits: abortedCommitTable(database),
+    keyPackages: keyPackageTable(database),
+  };
+}
+type Tables = ReturnType<typeof tablesOf>;
 
 function closed(): DeliveryError {
   return new DeliveryError("CLOSED", "The delivery service is closed; open it again.");

@@ -5,6 +5,30 @@ import { DeliveryError } from "./errors.js";
 /** What is readable of a message from outside. */
 export type Frame = MessageInspection;
 
+/** A message as a server has it. */
+export interface Framed {
+  /** A copy: the caller may change its bytes while the service waits for its store. */
+  readonly bytes: Uint8Array;
+  readonly messageId: string;
+  /** `undefined` for bytes that are no MLS message. */
+  readonly frame: Frame | undefined;
+}
+
+/** Reads a message, which may be unreadable. */
+export function framed(message: Uint8Array): Framed {
+  const bytes = new Uint8Array(message);
+  return { bytes, messageId: messageIdOf(bytes), frame: readable(bytes) };
+}
+
+function readable(bytes: Uint8Array): Frame | undefined {
+  try {
+    return framingOf(bytes);
+  } catch (error) {
+    if (DeliveryError.is(error, "INVALID_REQUEST")) return undefined;
+    throw error;
+  }
+}
+
 /**
  * What is readable from outside an MLS message: kind, conversation and epoch stand in the clear, also of a PrivateMessage
  * (RFC 9420 section 6.3). The server reads them itself, so that no claim of the sender decides the order of commits.

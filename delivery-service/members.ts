@@ -1,62 +1,45 @@
 import type { Id } from "../lib/index.js";
 import type { Database } from "./database.js";
+import type { Member } from "./rules/conversation.js";
+import type { SaveMember } from "./rules/decision.js";
 
 /**
- * Who is in which conversation, as accepted commits claimed it. A client with several leaves stays until the last is
- * removed; one that was a member keeps a row, because it may read the log up to the commit that removed it.
+ * Who is in which conversation. A former member keeps its row, because it may read the log up to
+ * its removal.
  */
-export function memberList(database: Database) {
-  const find = database.prepare<object, Member>(`
-    SELECT leaves, since_epoch AS since, last FROM members WHERE conversation = @conversationId AND client = @clientId`);
-  const present = database
-    .prepare<object, Id>(
-      `
-    SELECT client FROM members WHERE conversation = @conversationId AND leaves > 0 AND since_epoch <= @epoch`,
-    )
-    .pluck();
-  const add = database.prepare(`
-    INSERT INTO members (conversation, client, leaves, since_epoch) VALUES (@conversationId, @clientId, 1, @epoch)
-    ON CONFLICT DO UPDATE SET
-      leaves = leaves + 1,
-      since_epoch = iif(leaves = 0, excluded.since_epoch, since_epoch),
-      last = NULL`);
-  const remove = database.prepare(`
-    UPDATE members SET leaves = leaves - 1, last = iif(leaves = 1, @sequence, NULL)
-    WHERE conversation = @conversationId AND client = @clientId AND leaves > 0`);
+export function memberTable(database: Database) {
+  const columns = "client AS clientId, leaves, since_epoch AS since, removed_at AS removedAt";
+  const find = database.prepare<[Id, Id], Row>(`SELECT ${columns} FROM members WHERE conversation = ? AND client = ?`);
+  const present = database.prepare<[Id], Row>(`SELECT ${columns} FROM members WHERE conversation = ? AND leaves > 0`);
+  const save = database.prepare(`
+    INSERT OR REPLACE INTO members (conversation, client, leaves, since_epoch, removed_at)
+    VALUES (@conversationId, @clientId, @leaves, @since, @removedAt)`);
 
   return {
-    /** The present members who were members in that epoch: who can read what it carries. */
-    of(conversationId: Id, epoch: number): Id[] {
-      return present.all({ conversationId, epoch });
+    present(conversationId: Id): Member[] {
+      return present.all(conversationId).map(memberOf);
     },
 
-    /** Whether it is a member now. */
-    isPresent(conversationId: Id, clientId: Id): boolean {
-      return (find.get({ conversationId, clientId })?.leaves ?? 0) > 0;
-    },
-
-    /** A member, or a former one; `undefined` for a stranger. */
+    /** Also a former member; `undefined` for a stranger. */
     find(conversationId: Id, clientId: Id): Member | undefined {
-      return find.get({ conversationId, clientId });
+      const row = find.get(conversationId, clientId);
+      return row && memberOf(row);
     },
 
-    /** One more leaf for this client, from that epoch on. */
-    add(conversationId: Id, clientId: Id, epoch: number): void {
-      add.run({ conversationId, clientId, epoch });
-    },
-
-    /** One leaf less, by the commit with that sequence number. Who is no member is no error: nothing to take away. */
-    remove(conversationId: Id, clientId: Id, sequence: number): void {
-      remove.run({ conversationId, clientId, sequence });
+    save({ conversationId, member }: SaveMember): void {
+      save.run({ conversationId, ...member, since: Number(member.since), removedAt: member.removedAt ?? null });
     },
   };
 }
-export type MemberList = ReturnType<typeof memberList>;
+export type MemberTable = ReturnType<typeof memberTable>;
 
-interface Member {
-  readonly leaves: number;
-  /** The first epoch it was in. */
-  readonly since: number;
-  /** The sequence number of the commit that removed it. */
-  readonly last: number | null;
+interface Row {
+  clientId: Id;
+  leaves: number;
+  since: number;
+  removedAt: number | null;
+}
+
+function memberOf({ since, removedAt, ...row }: Row): Member {
+  return { ...row, since: BigInt(since), removedAt: removedAt ?? undefined };
 }

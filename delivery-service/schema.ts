@@ -15,9 +15,10 @@ export const schema = `
   CREATE INDEX claimable ON key_packages (client, suite, last_resort) WHERE bytes IS NOT NULL;
 
   CREATE TABLE conversations (
-    id         TEXT PRIMARY KEY,
-    epoch      INTEGER NOT NULL,                   -- the one the newest accepted commit began
-    group_info BLOB NOT NULL
+    id            TEXT PRIMARY KEY,
+    epoch         INTEGER NOT NULL,                -- the one the newest accepted commit began
+    external_join INTEGER NOT NULL,                -- 1: the GroupInfo lets join from outside
+    group_info    BLOB NOT NULL
   ) STRICT;
 
   CREATE TABLE members (
@@ -25,7 +26,7 @@ export const schema = `
     client       TEXT NOT NULL,
     leaves       INTEGER NOT NULL,                 -- 0: was a member once
     since_epoch  INTEGER NOT NULL,
-    last         INTEGER,                          -- the sequence number of the commit that removed it
+    removed_at   INTEGER,                          -- the sequence number of the commit that removed it
     PRIMARY KEY (conversation, client)
   ) STRICT, WITHOUT ROWID;
 
