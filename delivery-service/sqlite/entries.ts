@@ -1,8 +1,8 @@
 import type { Database } from "./database.js";
-import type { Entry } from "./rules/decision.js";
-import { page } from "./rules/page.js";
-import type { LogRange } from "./rules/reading.js";
-import type { LogEntry } from "./service.js";
+import type { Entry } from "../rules/decision.js";
+import { page } from "../rules/page.js";
+import type { LogRange } from "../rules/reading.js";
+import type { LogEntry } from "../service.js";
 
 /** Everything that is delivered: each conversation's log, and Welcomes. */
 export function entryTable(database: Database) {

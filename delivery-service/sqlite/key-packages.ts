@@ -1,8 +1,8 @@
-import type { CipherSuite, Id } from "../lib/index.js";
+import type { CipherSuite, Id } from "../../lib/index.js";
 import type { Database } from "./database.js";
-import type { PublishKeyPackage, RetireLastResort, SpendKeyPackage } from "./rules/decision.js";
-import type { Publishers, Supply } from "./rules/key-package.js";
-import type { PublishedKeyPackage } from "./service.js";
+import type { PublishKeyPackage, RetireLastResort, SpendKeyPackage } from "../rules/decision.js";
+import type { Publishers, Supply } from "../rules/key-package.js";
+import type { PublishedKeyPackage } from "../service.js";
 
 /** Key packages, those that can still be handed out and the refs of all others. */
 export function keyPackageTable(database: Database) {

@@ -1,8 +1,8 @@
-import type { Id } from "../lib/index.js";
+import type { Id } from "../../lib/index.js";
 import type { Database } from "./database.js";
-import type { Conversation } from "./rules/conversation.js";
-import type { SaveConversation } from "./rules/decision.js";
-import type { GroupInfoFacts } from "./rules/reading.js";
+import type { Conversation } from "../rules/conversation.js";
+import type { SaveConversation } from "../rules/decision.js";
+import type { GroupInfoFacts } from "../rules/reading.js";
 
 /** The epoch of each conversation, and the GroupInfo that describes it. */
 export function conversationTable(database: Database) {

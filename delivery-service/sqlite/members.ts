@@ -1,7 +1,7 @@
-import type { Id } from "../lib/index.js";
+import type { Id } from "../../lib/index.js";
 import type { Database } from "./database.js";
-import type { Member } from "./rules/conversation.js";
-import type { SaveMember } from "./rules/decision.js";
+import type { Member } from "../rules/conversation.js";
+import type { SaveMember } from "../rules/decision.js";
 
 /**
  * Who is in which conversation. A former member keeps its row, because it may read the log up to

@@ -1,5 +1,5 @@
 import type { Database } from "./database.js";
-import type { RememberAbort } from "./rules/decision.js";
+import type { RememberAbort } from "../rules/decision.js";
 
 /** The commits that were answered with `abort`. */
 export function abortedCommitTable(database: Database) {

@@ -1,7 +1,7 @@
 import { closeSync, openSync } from "node:fs";
 import { resolve } from "node:path";
 import type BetterSqlite3 from "better-sqlite3";
-import { DeliveryError } from "./errors.js";
+import { DeliveryError } from "../errors.js";
 import { APPLICATION_ID, SCHEMA_VERSION, schema } from "./schema.js";
 import { loadSqlite } from "./sqlite.js";
 

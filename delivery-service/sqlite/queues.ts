@@ -1,8 +1,8 @@
-import type { Id } from "../lib/index.js";
+import type { Id } from "../../lib/index.js";
 import type { Database } from "./database.js";
-import { page } from "./rules/page.js";
-import type { QueueRange } from "./rules/reading.js";
-import type { QueueEntry } from "./service.js";
+import { page } from "../rules/page.js";
+import type { QueueRange } from "../rules/reading.js";
+import type { QueueEntry } from "../service.js";
 
 /** What waits for each client. An entry is stored once and queued as often as it has readers. */
 export function queueTable(database: Database) {
