@@ -3,49 +3,70 @@ import { onAbort } from "../lib/on-abort.js";
 
 /** Who is waiting for something to arrive in a queue. */
 export class Arrivals {
-  readonly #waiting = new Map<Id, Set<Waiter>>();
+  readonly #listeners = new Map<Id, Set<Listener>>();
 
-  /**
-   * Wakes whoever waits for this client. It goes on in a later turn, when the transaction that queued the entry has ended;
-   * if that was rolled back, it finds nothing and waits again.
-   */
+  /** Wakes those who wait for this client. Called when what arrived is stored. */
   announce(clientId: Id): void {
-    for (const waiter of this.#waiting.get(clientId) ?? []) waiter.wake();
+    for (const listener of this.#listeners.get(clientId) ?? []) listener.wake();
   }
 
-  /** Resolves when something arrives or the time is over; rejects with the signal's reason, or with that of `close`. */
-  next(clientId: Id, ms: number, signal: AbortSignal | undefined): Promise<void> {
-    const waiters = this.#waiting.get(clientId) ?? new Set();
-    this.#waiting.set(clientId, waiters);
-    return new Promise<void>((resolve, reject) => {
-      const leave = (): void => {
-        clearTimeout(timer);
-        stopWaiting();
-        waiters.delete(waiter);
-        if (waiters.size === 0) this.#waiting.delete(clientId);
-      };
-      const wake = (): void => {
-        leave();
-        resolve();
-      };
-      const fail = (reason: unknown): void => {
-        leave();
-        reject(reason);
-      };
-      const waiter: Waiter = { wake, fail };
-      const timer = setTimeout(wake, ms);
-      const stopWaiting = onAbort(signal, () => fail(signal?.reason));
-      waiters.add(waiter);
+  /** Hears of all that arrives for this client from now on, until `stop`. */
+  listen(clientId: Id): Listener {
+    const listeners = this.#listeners.get(clientId) ?? new Set();
+    this.#listeners.set(clientId, listeners);
+    const listener = new Listener(() => {
+      listeners.delete(listener);
+      if (listeners.size === 0) this.#listeners.delete(clientId);
     });
+    listeners.add(listener);
+    return listener;
   }
 
   /** Ends every waiting with this error. */
   close(reason: Error): void {
-    for (const waiters of this.#waiting.values()) for (const waiter of waiters) waiter.fail(reason);
+    for (const listeners of this.#listeners.values()) for (const listener of listeners) listener.fail(reason);
   }
 }
 
-interface Waiter {
-  readonly wake: () => void;
-  readonly fail: (reason: unknown) => void;
+class Listener {
+  readonly stop: () => void;
+  #heard = false;
+  #failure: Error | undefined;
+  #wakeUp = (): void => {};
+
+  constructor(stop: () => void) {
+    this.stop = stop;
+  }
+
+  wake(): void {
+    this.#heard = true;
+    this.#wakeUp();
+  }
+
+  fail(reason: Error): void {
+    this.#failure = reason;
+    this.#wakeUp();
+  }
+
+  /**
+   * Resolves when something has arrived since the last call, or the time is over; rejects with the
+   * signal's reason, or with that of `close`.
+   */
+  async next(ms: number, signal: AbortSignal | undefined): Promise<void> {
+    if (!this.#heard && this.#failure === undefined && signal?.aborted !== true) {
+      await new Promise<void>((resolve) => {
+        const end = (): void => {
+          clearTimeout(timer);
+          stopWaiting();
+          resolve();
+        };
+        const timer = setTimeout(end, ms);
+        const stopWaiting = onAbort(signal, end);
+        this.#wakeUp = end;
+      });
+    }
+    signal?.throwIfAborted();
+    if (this.#failure !== undefined) throw this.#failure;
+    this.#heard = false;
+  }
 }

@@ -59,3 +59,8 @@ export class DeliveryError extends Error {
 }
 Object.defineProperty(DeliveryError.prototype, "name", { value: "DeliveryError", configurable: true, writable: true });
 Object.defineProperty(DeliveryError.prototype, brand, { value: true });
+
+/** Why a service that was closed does not answer. */
+export function closed(): DeliveryError {
+  return new DeliveryError("CLOSED", "The delivery service is closed; open it again.");
+}
