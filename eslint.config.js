@@ -42,6 +42,29 @@ export default defineConfig(
     },
   },
   {
+    files: ["delivery-service/rules/**"],
+    rules: {
+      // A rule is a pure function of a request and facts: it runs on any store, and may run again.
+      "no-restricted-properties": ["error", { object: "Date", property: "now", message: "The time is a fact." }],
+      "@typescript-eslint/no-restricted-imports": [
+        "error",
+        {
+          patterns: [
+            {
+              regex: "^(better-sqlite3$|\\.\\./(sqlite/|store\\.js$))",
+              message: "A rule knows no store, not even its types.",
+            },
+            {
+              regex: "^(?!\\./|\\.\\./(errors|limits|store)\\.js$|\\.\\./sqlite/|better-sqlite3$)",
+              message: "A rule takes what it needs as facts.",
+              allowTypeImports: true,
+            },
+          ],
+        },
+      ],
+    },
+  },
+  {
     files: ["__tests__/**", "examples/**/*.test.ts"],
     rules: {
       // A test that indexes into what it has just made may say so; a wrong `!` fails the test all the same.
