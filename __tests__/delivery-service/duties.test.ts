@@ -1,4 +1,4 @@
-/** The numbered duties of docs/server.md, each kept by the embedded service in process and over loopback. */
+/** The numbered duties of docs/server.md, each kept by the embedded service, whichever way it is reached and whatever it stores in. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { deliveryErrorCodes } from "../../delivery-service/errors.js";

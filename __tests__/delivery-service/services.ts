@@ -4,13 +4,25 @@ import {
   serveOnLoopback,
   type DeliveryService,
 } from "conclave-mls/delivery-service";
+import type { Store } from "../../delivery-service/store.js";
 import { bundleIn } from "./framed.js";
+import { MemoryStore } from "./memory-store.js";
 
-/** Both ways to a service: what one promises, the other must keep. For `describe.each`. */
+/** The ways to a service: what one promises, the others must keep. For `describe.each`. */
 export const ways: [string, () => Promise<DeliveryService>][] = [
   ["in process", () => EmbeddedDeliveryService.inMemory()],
   ["over loopback", overLoopback],
+  ["on another store", async () => serviceOn(new MemoryStore())],
 ];
+
+/**
+ * The embedded service on another store than its own. Only tests do that: its constructor is
+ * private.
+ */
+export function serviceOn(store: Store): DeliveryService {
+  const Service = EmbeddedDeliveryService as unknown as new (store: Store) => DeliveryService;
+  return new Service(store);
+}
 
 async function overLoopback(): Promise<DeliveryService> {
   const service = await EmbeddedDeliveryService.inMemory();
