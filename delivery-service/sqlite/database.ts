@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import type BetterSqlite3 from "better-sqlite3";
 import { DeliveryError } from "../errors.js";
 import { APPLICATION_ID, SCHEMA_VERSION, schema } from "./schema.js";
-import { loadSqlite } from "./sqlite.js";
+import { loadSqlite } from "./load.js";
 
 export type Database = BetterSqlite3.Database;
 

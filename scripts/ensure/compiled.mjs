@@ -52,7 +52,7 @@ export const compiled = {
 
 /** In dist/esm `here.mjs` takes the place of `here.cjs`: TypeScript has no way to say so. */
 function useTheModulesOwnFolder() {
-  for (const name of ["lib/native", "delivery-service/sqlite"]) {
+  for (const name of ["lib/native", "delivery-service/sqlite/load"]) {
     const file = inRoot(`dist/esm/${name}.js`);
     const [before, after, ...more] = readFileSync(file, "utf8").split("/here.cjs");
     if (after === undefined || more.length > 0)

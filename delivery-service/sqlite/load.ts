@@ -1,8 +1,8 @@
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import type BetterSqlite3 from "better-sqlite3";
-import { here } from "../lib/here.cjs";
-import { DeliveryError } from "./errors.js";
+import { here } from "../../lib/here.cjs";
+import { DeliveryError } from "../errors.js";
 
 /**
  * better-sqlite3, with its compiled part loaded. Throws `SQLITE_MISSING`: it is not installed, this Node is too old for
