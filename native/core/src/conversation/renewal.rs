@@ -130,13 +130,14 @@ pub(crate) fn joined_by_key_package(provider: &Provider, scope: &[u8], reference
 /// state may have been in it.
 pub(crate) fn was_join_of_lost_state(provider: &Provider, scope: &[u8], commit: &MessageId) -> Result<bool> {
     let known: Option<MessageId> = provider.read(Entity::Renewal, scope, JOIN)?;
+    provider.rows().delete(Entity::Renewal, scope, JOIN);
     Ok(known.as_ref() == Some(commit))
 }
 
 /// A group takes the place of whatever was there: nothing is due, unless the lost state may have
 /// been in it.
 pub(crate) fn begin(provider: &Provider, scope: &[u8], was_in_lost_state: bool) -> Result<()> {
-    for key in [DUE, DONE, JOIN] {
+    for key in [DUE, DONE] {
         provider.rows().delete(Entity::Renewal, scope, key);
     }
     if was_in_lost_state {

@@ -167,7 +167,7 @@ impl Conversation<'_> {
     pub(crate) fn bury(&mut self, last: u64) -> Result<()> {
         self.leave_generations()?;
         self.group.delete(self.provider.storage())?;
-        let kept = [Entity::KnownMessage, Entity::Seen, Entity::PendingJoin];
+        let kept = [Entity::KnownMessage, Entity::Seen, Entity::PendingJoin, Entity::Renewal];
         self.provider
             .rows()
             .delete_scope(&self.scope, &[OUTLIVES_ALL, &WAITING, &kept].concat())?;
