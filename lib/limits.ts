@@ -65,7 +65,7 @@ export const limits: Readonly<Limits> = frozen({
   secretBytes: { min: 1, max: 255 * 32 },
   messageBytes: { min: 1, max: 16 * MiB + 72 * 1024 },
   publicMessageBytes: { min: 1, max: 2 * MiB },
-  groupInfoBytes: { min: 1, max: 5 * MiB },
+  groupInfoBytes: { min: 1, max: 3 * MiB },
   idBytes: { min: 1, max: 4096 },
   listLength: { min: 1, max: 4096 },
   plaintextBytes: { min: 0, max: 16 * MiB },

@@ -34,5 +34,5 @@ it("commits that wait for a proposal, however large, make way for those of the s
     { type: "unreadable", why: "evicted", epoch: 1n },
   ]);
   const read = await alice.session.receive(commit!);
-  expect(read.map(({ type }) => type)).toEqual(["commit", "message", "message"]);
+  expect(read.map(({ type }) => type)).toEqual(["commit", "message", "message", "ignored"]);
 });

@@ -199,7 +199,7 @@ describe("the room for what waits", () => {
     const received = await story.bob.session.receive(others);
     const evicted = received.filter(({ type }) => type === "unreadable");
     expect(evicted).toMatchObject([{ why: "evicted", conversationId: "team", epoch: 2n }]);
-    expect(received.at(-1)).toMatchObject({ type: "waiting", count: 1_000 });
+    expect(received.at(-2)).toMatchObject({ type: "waiting", count: 1_000 });
     expect(story.delivered.filter((what) => what === "unreadable: evicted")).toHaveLength(1);
 
     const released = told(await story.bob.session.receive(commit!));

@@ -9,7 +9,7 @@ afterEach(everybodyLeaves);
 /** The frame of a message of another conversation, and so many bytes. */
 const ofSize = (size: number): Uint8Array => {
   const bytes = new Uint8Array(size);
-  bytes.set(messageIn("another", 1n).subarray(0, 40));
+  bytes.set(messageIn("another", 1n).subarray(0, 20));
   return bytes;
 };
 

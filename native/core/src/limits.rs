@@ -17,7 +17,7 @@ pub const MAX_ID_LENGTH: usize = 4096;
 pub const MAX_PUBLIC_MESSAGE: usize = 2 * 1024 * 1024;
 /// The largest GroupInfo or ratchet tree from outside, by itself or in a Welcome, in bytes: more than 10,000
 /// members with short ids.
-pub const MAX_GROUP_INFO: usize = 5 * 1024 * 1024;
+pub const MAX_GROUP_INFO: usize = 3 * 1024 * 1024;
 /// The most invitees of a Welcome from outside.
 pub const MAX_WELCOME_SECRETS: usize = 65_536;
 /// The largest entry of a Welcome for one invitee, in bytes.

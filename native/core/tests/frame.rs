@@ -29,6 +29,11 @@ fn messages() -> Vec<(&'static str, Vec<u8>)> {
     all.push(("a GroupInfo to join by", founding.group_info.clone()));
     let staged = alice.commit(Request::add(vec![mallory.invitee()]));
     mallory.join(&staged);
+    all.push(("a commit of references", mallory.commit_of_unseen()));
+    all.push((
+        "a commit of additions",
+        mallory.commit_add(&[Foreigner::of("oscar").invitee()]),
+    ));
     all.push((
         "a proposed update",
         mallory.propose(Propose::Update(LeafNodeParameters::default())),
@@ -39,11 +44,6 @@ fn messages() -> Vec<(&'static str, Vec<u8>)> {
         mallory.propose_add(&Foreigner::of("ned").invitee()),
     ));
     all.push(("a farewell", mallory.propose_to_leave()));
-    all.push(("a commit of references", mallory.commit_of_unseen()));
-    all.push((
-        "a commit of additions",
-        mallory.commit_add(&[Foreigner::of("oscar").invitee()]),
-    ));
     let info = alice.session.group_info(TEAM).expect("it can be made");
     all.push(("an external commit", Foreigner::of("peggy").join_from_outside(&info)));
     all

@@ -134,6 +134,14 @@ pub(crate) fn was_join_of_lost_state(provider: &Provider, scope: &[u8], commit: 
     Ok(known.as_ref() == Some(commit))
 }
 
+/// Fails with `CONVERSATION_CORRUPT` where what is kept here cannot be read.
+pub(crate) fn renews_soundly(provider: &Provider, scope: &[u8]) -> Result<()> {
+    let _: Option<Due> = provider.read(Entity::Renewal, scope, DUE)?;
+    let _: Option<u64> = provider.read(Entity::Renewal, scope, DONE)?;
+    let _: Option<MessageId> = provider.read(Entity::Renewal, scope, JOIN)?;
+    Ok(())
+}
+
 /// A group takes the place of whatever was there: nothing is due, unless the lost state may have
 /// been in it.
 pub(crate) fn begin(provider: &Provider, scope: &[u8], was_in_lost_state: bool) -> Result<()> {

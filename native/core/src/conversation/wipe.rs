@@ -7,6 +7,7 @@ use crate::conversation::generations::{drop_damaged_generations, leave_all_gener
 use crate::conversation::known::knows_soundly;
 use crate::conversation::newest::{drop_damaged_newest, forget_oldest_newest, note_epoch};
 use crate::conversation::received::Receipt;
+use crate::conversation::renewal::renews_soundly;
 use crate::conversation::seen::sees_soundly;
 use crate::conversation::{Conversation, State, not_found, scope_of};
 use crate::error::{Code, Result};
@@ -24,6 +25,7 @@ const OUTLIVES_A_JOIN: &[&[Entity]] = &[
     &[Entity::KnownMessage],
     &[Entity::Seen],
     &[Entity::PendingJoin],
+    &[Entity::Renewal],
 ];
 
 impl Session {
@@ -89,6 +91,7 @@ impl Session {
                 Entity::Buffered => waits_soundly(&self.provider, scope),
                 Entity::KnownMessage => knows_soundly(&self.provider, scope),
                 Entity::Seen => sees_soundly(&self.provider, scope),
+                Entity::Renewal => renews_soundly(&self.provider, scope),
                 _ => self.joins_soundly(scope),
             };
             match is_sound {
