@@ -73,7 +73,7 @@ function copyCheckout() {
 
 /** Jest itself, not `npm test`, which would build the addon anew. */
 function test(filters) {
-  const jest = ["node_modules/jest/bin/jest.js", "-w", "1", "--forceExit"];
+  const jest = ["node_modules/jest/bin/jest.js", "-w", "1", "--forceExit", "--testTimeout", "120000"];
   // Those that call the addon in this process. Others build, pack or kill.
   const calling = ["async", "delivery-service", "guide", "testing"].map((folder) => `__tests__/${folder}/`);
   const tests = filters.length > 0 ? filters : calling;

@@ -18,15 +18,23 @@ const WELCOME: u16 = 3;
 const GROUP_INFO: u16 = 4;
 const KEY_PACKAGE: u16 = 5;
 
+const KINDS: usize = 25;
+/// Below what is refused by its size alone.
+const LARGEST: usize = 60 << 20;
+
 thread_local! {
     static ALICE: RefCell<Option<Client>> = const { RefCell::new(None) };
 }
 
 pub fn run(bytes: &[u8]) {
     let mut choices = Choices::of(bytes);
-    let kind = choices.below(12);
-    // From 1 KiB to 2 MiB: what takes 25 times its size is found with the largest.
-    let size = 1 << (10 + choices.below(12));
+    let kind = choices.below(KINDS);
+    // From 1 KiB to 2 MiB: what takes 25 times its size is found with the largest. Now and then as much as a message may have.
+    let size = match choices.below(17) {
+        step @ 0..=11 => 1 << (10 + step),
+        step if choices.below(8) == 7 => (1 << (10 + step)).min(LARGEST),
+        _ => 1 << 21,
+    };
     count(format!("kind {kind}"));
     let message = made(kind, size, &mut choices);
     let mut alice = ALICE.take().unwrap_or_else(|| {
@@ -78,31 +86,92 @@ fn made(kind: usize, size: usize, choices: &mut Choices<'_>) -> Vec<u8> {
             id,
             &[&[0, 7][..], &vector(&extension(0xF000, b"").repeat(size / 3))].concat(),
         ),
-        9 => {
-            let size = size.min(60_000);
-            let leaf = leaf(&[0x0a, 0x0a].repeat(size / 2));
-            let body = [
-                &[0, 1, 0, 1][..],
+        9 => message(KEY_PACKAGE, &key_package(&leaf(&greased(size.min(60_000))), b"")),
+        10 => commit(&vec![b'x'; size], &vector(b""), &[0]),
+        11 => private(id, b"", size),
+        12 => private(id, &vec![7; size], 48),
+        13 => commit(
+            id,
+            &vector(b""),
+            &[&[1][..], &leaf(&greased(size)), &vector(b"")].concat(),
+        ),
+        14 => proposal(id, &[&[0, 1][..], &key_package(&leaf(&greased(size)), b"")].concat()),
+        15 => {
+            let parent = [
+                &[1, 2][..],
                 &vector(&[7; 32]),
-                &leaf,
                 &vector(b""),
-                &vector(&[7; 64]),
+                &vector(&[0, 0, 0, 9].repeat(size / 4)),
             ]
             .concat();
-            message(KEY_PACKAGE, &body)
+            group_info(id, &[], &extension(0x0002, &vector(&parent)))
         }
-        10 => commit(&vec![b'x'; size], &vector(b""), &[0]),
+        16 => {
+            let leaf = [&[1, 1][..], &leaf(&greased(size))].concat();
+            group_info(id, &[], &extension(0x0002, &vector(&leaf)))
+        }
+        17 => {
+            let required = [vector(&greased(size)), vector(b""), vector(b"")].concat();
+            group_info(id, &extension(0x0003, &required), &[])
+        }
+        18 => {
+            let sender = [&vector(b"")[..], &[0, 1], &vector(b"")].concat();
+            group_info(
+                id,
+                &extension(0x0005, &vector(&sender.repeat(size / sender.len()))),
+                &[],
+            )
+        }
+        19 => commit(id, &vector(&[1, 0xf0, 0, 0].repeat(size / 4)), &[0]),
+        20 => commit(id, &vector(&[1, 0, 4, 1, 0, 0].repeat(size / 6)), &[0]),
+        21 => {
+            let node = [vector(&[7; 32]), vector(&[0; 2].repeat(size / 2))].concat();
+            commit(id, &vector(b""), &[&[1][..], &leaf(&[]), &vector(&node)].concat())
+        }
+        22 => {
+            let size = size.min(60_000);
+            message(
+                KEY_PACKAGE,
+                &key_package(&leaf(&[]), &extension(0xF000, b"").repeat(size / 3)),
+            )
+        }
+        23 => {
+            let add = [&[1, 0, 1][..], &key_package(&leaf(&[]), b"")].concat();
+            commit(id, &vector(&add.repeat(size / add.len())), &[0])
+        }
         _ => {
-            let body = [
-                &vector(id)[..],
-                &[0, 0, 0, 0, 0, 0, 0, 1, 1],
-                &vector(b""),
-                &vector(&[7; 28]),
-                &vector(&vec![7; size]),
-            ];
-            message(PRIVATE_MESSAGE, &body.concat())
+            let leaf = [&[1, 1][..], &leaf(&[])].concat();
+            group_info(id, &[], &extension(0x0002, &vector(&leaf.repeat(size / leaf.len()))))
         }
     }
+}
+
+/// Capabilities that nobody knows: two bytes each, and more once they are read.
+fn greased(size: usize) -> Vec<u8> {
+    [0x0a, 0x0a].repeat(size / 2)
+}
+
+fn key_package(leaf: &[u8], extensions: &[u8]) -> Vec<u8> {
+    [
+        &[0, 1, 0, 1][..],
+        &vector(&[7; 32]),
+        leaf,
+        &vector(extensions),
+        &vector(&[7; 64]),
+    ]
+    .concat()
+}
+
+fn private(id: &[u8], aad: &[u8], size: usize) -> Vec<u8> {
+    let body = [
+        &vector(id)[..],
+        &1u64.to_be_bytes(),
+        &[1],
+        &vector(aad),
+        &vector(&[7; 28]),
+        &vector(&vec![7; size]),
+    ];
+    message(PRIVATE_MESSAGE, &body.concat())
 }
 
 fn group_info(id: &[u8], context: &[u8], extensions: &[u8]) -> Vec<u8> {
