@@ -14,8 +14,8 @@ use openmls_traits::crypto::OpenMlsCrypto;
 use openmls_traits::types::Ciphersuite;
 
 use crate::limits::{
-    MAX_DECODED, MAX_DECODED_UNSIGNED, MAX_GROUP_INFO, MAX_GROUP_SECRETS, MAX_ID_LENGTH, MAX_MESSAGE,
-    MAX_PUBLIC_MESSAGE, MAX_SENDER_DATA, MAX_WELCOME_SECRETS,
+    MAX_DECODED, MAX_DECODED_UNSIGNED, MAX_DECODED_WITHOUT_TREE, MAX_GROUP_INFO, MAX_GROUP_SECRETS, MAX_ID_LENGTH,
+    MAX_MESSAGE, MAX_PUBLIC_MESSAGE, MAX_SENDER_DATA, MAX_WELCOME_SECRETS,
 };
 
 /// Why bytes are no message that is accepted.
@@ -229,11 +229,11 @@ impl<'b> GroupInfo<'b> {
     }
 
     /// Whether it may be decoded: the leaf that it names has signed it. Without a ratchet tree that
-    /// cannot be said; then it must be as small as everything that nobody has signed.
+    /// cannot be said; then it must be much smaller.
     pub fn is_signed(&self, crypto: &impl OpenMlsCrypto) -> bool {
         const LABEL: &[u8] = b"MLS 1.0 GroupInfoTBS";
         let Some(key) = self.signature_key else {
-            return self.tree.is_none() && self.decoded <= MAX_DECODED_UNSIGNED;
+            return self.tree.is_none() && self.decoded <= MAX_DECODED_WITHOUT_TREE;
         };
         let Ok(suite) = Ciphersuite::try_from(self.cipher_suite) else {
             return false;

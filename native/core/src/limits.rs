@@ -26,6 +26,9 @@ pub const MAX_GROUP_SECRETS: usize = 4096;
 pub const MAX_SENDER_DATA: usize = 64;
 /// The most memory that OpenMLS takes to decode something that nobody has signed, in bytes.
 pub const MAX_DECODED_UNSIGNED: usize = 10 * 1024 * 1024;
+/// The most memory that OpenMLS takes to decode a GroupInfo without a ratchet tree, in bytes: nothing tells
+/// who has signed it.
+pub const MAX_DECODED_WITHOUT_TREE: usize = 1024 * 1024;
 /// The most memory that OpenMLS takes to decode a GroupInfo that a leaf of its ratchet tree has
 /// signed, in bytes.
 pub const MAX_DECODED: usize = 64 * 1024 * 1024;
