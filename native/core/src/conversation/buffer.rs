@@ -355,7 +355,7 @@ impl Conversation<'_> {
     /// Whatever one entry turns out to be, the others have their turn.
     fn replay_entry(&mut self, ticket: &Ticket, receipt: &mut Receipt) -> Result<()> {
         let entry = entry_of(self.provider, &self.scope, ticket)?;
-        let what = match frame(&entry.bytes) {
+        let what = match frame(&entry.bytes, ticket.message_id) {
             Ok(Some(framed)) => match self.judge(&framed, receipt)? {
                 // It goes on waiting, which was told when it came.
                 Verdict::Wait(..) => return Ok(()),

@@ -3,7 +3,7 @@
 use openmls::prelude::{ContentType, MlsMessageBodyIn, MlsMessageIn, ProtocolMessage};
 use tls_codec::DeserializeBytes;
 
-use crate::conversation::known::{MessageId, message_id};
+use crate::conversation::known::MessageId;
 use crate::conversation::received::{Received, What};
 use crate::frame::{Content, Flaw, Frame, Sender, read};
 
@@ -47,8 +47,8 @@ impl Framed<'_> {
     }
 }
 
-/// Reads the frame; `None` is a Welcome.
-pub(crate) fn frame(bytes: &[u8]) -> std::result::Result<Option<Framed<'_>>, &'static str> {
+/// Reads the frame of the message with this id; `None` is a Welcome.
+pub(crate) fn frame(bytes: &[u8], message_id: MessageId) -> std::result::Result<Option<Framed<'_>>, &'static str> {
     let message = match read(bytes) {
         Ok(Frame::Group(message)) => message,
         Ok(Frame::Welcome(_)) => return Ok(None),
@@ -58,7 +58,7 @@ pub(crate) fn frame(bytes: &[u8]) -> std::result::Result<Option<Framed<'_>>, &'s
         Err(Flaw::TooLarge) => return Err("The message is larger than any that is accepted."),
     };
     Ok(Some(Framed {
-        message_id: message_id(bytes),
+        message_id,
         conversation_id: message.conversation_id.to_vec(),
         epoch: message.epoch,
         content: match message.content {

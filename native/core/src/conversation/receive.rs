@@ -47,7 +47,7 @@ impl Session {
             epoch: 0,
             what,
         };
-        let framed = match frame(bytes) {
+        let framed = match frame(bytes, message_id) {
             Ok(Some(framed)) => framed,
             Ok(None) => {
                 receipt.received.push(of_no_conversation(What::Welcome));
