@@ -10,7 +10,7 @@ export default {
     "^conclave-mls$": "<rootDir>/lib/index.ts",
     "^conclave-mls/delivery-service$": "<rootDir>/delivery-service/index.ts",
     "^conclave-mls/testing$": "<rootDir>/testing/index.ts",
-    "^\\.{1,2}/(lib/)?here\\.cjs$": "<rootDir>/lib/here.cts",
+    "^(\\.{1,2}/)+(lib/)?here\\.cjs$": "<rootDir>/lib/here.cts",
     "^(\\.{1,2}/.*)\\.js$": "$1",
   },
   transform: {

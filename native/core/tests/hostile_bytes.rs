@@ -441,10 +441,10 @@ fn a_welcome_for_very_many_costs_what_a_welcome_for_one_costs() {
         let welcome = welcome_to(&small, &key_package, 0);
         bob.code_of(|session| session.join_by_welcome(&welcome, false))
     });
-    assert_eq!(code, Code::WelcomeInvalid);
+    assert_eq!(code, Code::RatchetTreeMissing);
     let welcome = welcome_to(&small, &key_package, MAX_WELCOME_SECRETS - 1);
     let (many, code) = cost_of(|| bob.code_of(|session| session.join_by_welcome(&welcome, false)));
-    assert_eq!(code, Code::WelcomeInvalid, "bob's secrets are the last of them");
+    assert_eq!(code, Code::RatchetTreeMissing, "bob's secrets are the last of them");
     assert!(many <= 2 * few, "{many} and {few} bytes");
     let welcome = welcome_to(&small, &key_package, MAX_WELCOME_SECRETS);
     let code = bob.code_of(|session| session.join_by_welcome(&welcome, false));

@@ -57,6 +57,32 @@ fn however_many_come_and_go_there_is_one_owner() {
     thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(come_and_go))));
 }
 
+/// A program that is being started has the open files of this process until it runs.
+#[cfg(unix)]
+#[test]
+fn what_was_closed_is_opened_at_once_while_programs_are_started() {
+    let folder = Folder::new();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !done.load(SeqCst) {
+                    let started = std::process::Command::new("true").status();
+                    assert!(started.expect("it is there").success());
+                }
+            });
+        }
+        let opened: Vec<Result<(), Code>> = (0..300)
+            .map(|_| {
+                let opened = Keystore::open(folder.database(), &key());
+                opened.map(drop).map_err(|error| error.code())
+            })
+            .collect();
+        done.store(true, SeqCst);
+        assert_eq!(opened, [Ok(()); 300]);
+    });
+}
+
 #[test]
 fn the_lock_dies_with_a_killed_holder() {
     const TEST: &str = "the_lock_dies_with_a_killed_holder";
@@ -81,6 +107,8 @@ mod other_names {
     use super::*;
     use keystore_support::other_program;
 
+    const REFUSED: &str = "refused: ";
+
     /// Expects that nobody else gets at the file by this path: not this process, not another one,
     /// not another program with the key.
     fn there_is_one_owner(test: &str, path: &Path) {
@@ -88,6 +116,10 @@ mod other_names {
         let told = |start: &str| {
             let mut other = child::start(test, path);
             let told = other.hear(start);
+            // Not killed in the middle of a refusal, which would leave a lock file.
+            if start != REFUSED {
+                assert_eq!(other.hear(REFUSED), "DATABASE_IN_USE");
+            }
             other.kill();
             told
         };
@@ -99,7 +131,7 @@ mod other_names {
         // This ends all locks that SQLite has on the file, since it is in the same process.
         fs::read(path).expect("its bytes");
         fs::write(was_read(path), b"").expect("written");
-        assert_eq!(told("refused: "), "DATABASE_IN_USE");
+        assert_eq!(told(REFUSED), "DATABASE_IN_USE");
         fs::remove_file(was_read(path)).expect("removed");
     }
 

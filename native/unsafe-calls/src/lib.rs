@@ -7,4 +7,4 @@ mod lock;
 
 pub use exit::{at_work, exit_waits};
 pub use key::key;
-pub use lock::lock_file;
+pub use lock::{lock_file, unlock_file};

@@ -17,24 +17,38 @@ const BYTE: u64 = 1 << 62;
 /// this kind.
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 pub fn lock_file(file: &File) -> io::Result<bool> {
+    let Err(error) = set_lock(file, libc::F_WRLCK) else {
+        return Ok(true);
+    };
+    match error.raw_os_error() {
+        Some(libc::EAGAIN | libc::EACCES) => Ok(false),
+        Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP) => Err(io::ErrorKind::Unsupported.into()),
+        _ => Err(error),
+    }
+}
+
+/// Ends the lock. Closing the file alone does not end it at once when another thread starts a
+/// program at that moment: until it runs, the new process has the open file as well.
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+pub fn unlock_file(file: &File) {
+    let _ = set_lock(file, libc::F_UNLCK);
+}
+
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+fn set_lock(file: &File, kind: impl Into<libc::c_int>) -> io::Result<()> {
     use std::os::fd::AsRawFd;
 
     // SAFETY: `flock` is a plain struct of integers, for which zeros are values.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
-    lock.l_type = libc::F_WRLCK as _;
+    lock.l_type = kind.into() as _;
     lock.l_whence = libc::SEEK_SET as _;
     lock.l_start = BYTE as libc::off_t;
     lock.l_len = 1;
     // SAFETY: the descriptor is open as long as `file` is borrowed, and the call only reads `lock`,
     // which outlives it.
-    if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &lock) } == 0 {
-        return Ok(true);
-    }
-    let error = io::Error::last_os_error();
-    match error.raw_os_error() {
-        Some(libc::EAGAIN | libc::EACCES) => Ok(false),
-        Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP) => Err(io::ErrorKind::Unsupported.into()),
-        _ => Err(error),
+    match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &lock) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 
@@ -100,6 +114,14 @@ pub fn lock_file(file: &File) -> io::Result<bool> {
         Err(error)
     }
 }
+
+/// Closing the file ends the lock: no other process gets an open file that was not given to it.
+#[cfg(windows)]
+pub fn unlock_file(_: &File) {}
+
+/// No such lock here: nothing is to be ended.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple", windows)))]
+pub fn unlock_file(_: &File) {}
 
 /// No such lock here: what remains are the lock file and SQLite's own locks.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple", windows)))]

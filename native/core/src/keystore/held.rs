@@ -155,6 +155,13 @@ impl Held {
     }
 }
 
+impl Drop for Held {
+    /// Ends the lock by name: a child process that is being started may have the open file a moment longer.
+    fn drop(&mut self) {
+        unsafe_calls::unlock_file(&self.file);
+    }
+}
+
 /// Whether the path names this file, and by no link. On Windows nothing is compared: a file that
 /// SQLite has open there can be neither deleted nor renamed.
 fn names_it(path: &Path, held: Option<Identity>) -> io::Result<bool> {

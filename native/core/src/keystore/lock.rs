@@ -55,6 +55,14 @@ impl Lock {
     }
 }
 
+impl Drop for Lock {
+    /// Ends the lock by name: a child process that is being started may have the open file a moment
+    /// longer.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
+}
+
 /// The file, and whether it was created now; nothing where it has come or gone between two looks.
 fn open(path: &Path) -> Result<Option<(File, bool)>> {
     let opened = match fs::symlink_metadata(path) {
