@@ -56,7 +56,6 @@ describe("the README", () => {
   test.each([
     ["MAX_PLAINTEXT", MIB, "a message N MiB"],
     ["MAX_AAD", KIB, "its `aad` N KiB"],
-    ["MAX_MESSAGE", MIB, "a received message or Welcome N MiB"],
     ["MAX_PUBLIC_MESSAGE", MIB, "a commit that is not encrypted N MiB"],
     ["MAX_GROUP_INFO", MIB, "a GroupInfo N MiB"],
     ["MAX_KEY_PACKAGE", KIB, "a key package N KiB"],

@@ -18,7 +18,7 @@ pub mod known;
 mod newest;
 mod past;
 mod pending;
-mod policy;
+pub(crate) mod policy;
 mod process;
 mod ratchet_tree;
 mod reasons;

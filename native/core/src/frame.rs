@@ -9,6 +9,7 @@
 //! The functions are pure: what they answer depends on the bytes alone.
 
 use std::cell::Cell;
+use std::fmt;
 
 use openmls_traits::crypto::OpenMlsCrypto;
 use openmls_traits::types::Ciphersuite;
@@ -27,6 +28,19 @@ pub enum Flaw {
     /// part.
     TooLarge,
 }
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Flaw::Malformed => {
+                "The bytes do not follow RFC 9420: they end too early or too late, or a field has no such value."
+            }
+            Flaw::TooLarge => "The whole or a part of it is larger than what is accepted of its kind.",
+        })
+    }
+}
+
+impl std::error::Error for Flaw {}
 
 type Result<T> = std::result::Result<T, Flaw>;
 

@@ -55,8 +55,8 @@ pub(crate) fn read_group_info(provider: &Provider, bytes: &[u8]) -> Result<(Veri
     let info = match read(bytes) {
         Ok(Frame::GroupInfo(info)) => info,
         Ok(_) => return Err(invalid("it is another kind of MLSMessage")),
-        Err(Flaw::TooLarge) => return Err(invalid("it is larger than any that is accepted")),
-        Err(Flaw::Malformed) => return Err(invalid("the bytes are not an MLSMessage")),
+        Err(flaw @ Flaw::TooLarge) => return Err(invalid("it is larger than any that is accepted").caused_by(flaw)),
+        Err(flaw) => return Err(invalid("the bytes are not an MLSMessage").caused_by(flaw)),
     };
     if !info.is_signed(provider.crypto()) {
         return Err(invalid("the leaf that it names has not signed it"));

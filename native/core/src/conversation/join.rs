@@ -274,8 +274,8 @@ impl Session {
                     "it is another kind of MLSMessage; give group messages to receive()",
                 ));
             }
-            Err(Flaw::TooLarge) => return Err(invalid("it is larger than any that is accepted")),
-            Err(Flaw::Malformed) => return Err(invalid("the bytes are not an MLSMessage")),
+            Err(flaw @ Flaw::TooLarge) => return Err(invalid("it is larger than any that is accepted").caused_by(flaw)),
+            Err(flaw) => return Err(invalid("the bytes are not an MLSMessage").caused_by(flaw)),
         };
         let own: HashSet<Vec<u8>> = self
             .provider

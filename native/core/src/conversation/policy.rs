@@ -236,7 +236,7 @@ fn supports(leaf: &LeafNode, context: &Extensions<GroupContext>) -> bool {
 
 /// The extension types that RFC 9420 defines need not be listed (section 7.2); GREASE means nothing
 /// (section 13.5).
-fn is_known_by_all(kind: ExtensionType) -> bool {
+pub(crate) fn is_known_by_all(kind: ExtensionType) -> bool {
     matches!(
         kind,
         ExtensionType::ApplicationId

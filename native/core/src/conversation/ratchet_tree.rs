@@ -48,7 +48,7 @@ fn read(bytes: &[u8]) -> Result<RatchetTreeIn> {
                  in this error's context.",
             ));
         }
-        Err(Flaw::Malformed) => return Err(no_tree()),
+        Err(flaw @ Flaw::Malformed) => return Err(no_tree().caused_by(flaw)),
     }
     RatchetTreeIn::tls_deserialize_exact_bytes(bytes).map_err(|cause| no_tree().caused_by(cause))
 }

@@ -2,12 +2,13 @@
 
 use openmls::key_packages::errors::KeyPackageVerifyError;
 use openmls::prelude::{
-    Ciphersuite, CredentialType, KeyPackage, KeyPackageIn, MlsMessageBodyIn, MlsMessageIn, OpenMlsCrypto,
+    Ciphersuite, CredentialType, Extension, KeyPackage, KeyPackageIn, MlsMessageBodyIn, MlsMessageIn, OpenMlsCrypto,
     ProtocolVersion,
 };
 use tls_codec::DeserializeBytes;
 
 use crate::conversation::hpke_key::written_key_can_be_encrypted_to;
+use crate::conversation::policy::is_known_by_all;
 use crate::error::{Code, Error, Result};
 use crate::frame::{self, Flaw, Frame};
 use crate::limits::MAX_KEY_PACKAGE;
@@ -23,8 +24,8 @@ pub(crate) fn validated(crypto: &impl OpenMlsCrypto, bytes: &[u8], suite: Cipher
     match frame::read(bytes) {
         Ok(Frame::KeyPackage { .. }) => {}
         Ok(_) => return Err(unusable("it is another kind of MLSMessage")),
-        Err(Flaw::TooLarge) => return Err(unusable("it is larger than any that is accepted")),
-        Err(Flaw::Malformed) => return Err(unusable("it is not an MLSMessage")),
+        Err(flaw @ Flaw::TooLarge) => return Err(unusable("it is larger than any that is accepted").caused_by(flaw)),
+        Err(flaw) => return Err(unusable("it is not an MLSMessage").caused_by(flaw)),
     }
     let message = MlsMessageIn::tls_deserialize_exact_bytes(bytes)
         .map_err(|cause| unusable("its contents are not valid").caused_by(cause))?;
@@ -38,6 +39,14 @@ pub(crate) fn validated(crypto: &impl OpenMlsCrypto, bytes: &[u8], suite: Cipher
     let leaf = package.leaf_node();
     if leaf.credential().credential_type() != CredentialType::Basic {
         return Err(unusable("its credential is not a basic one"));
+    }
+    let capabilities = leaf.capabilities();
+    if !capabilities.credentials().contains(&CredentialType::Basic) {
+        return Err(unusable("its capabilities do not list the kind of its own credential"));
+    }
+    let lists = |kind| is_known_by_all(kind) || capabilities.extensions().contains(&kind);
+    if !leaf.extensions().iter().map(Extension::extension_type).all(lists) {
+        return Err(unusable("its leaf has an extension that its capabilities do not list"));
     }
     if !written_key_can_be_encrypted_to(crypto, suite, package.hpke_init_key()) {
         return Err(unusable("nothing can be encrypted to its init key"));
