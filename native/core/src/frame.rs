@@ -681,7 +681,9 @@ impl<'b, 'r> Reader<'b, 'r> {
         self.charge(weight::PROPOSAL)?;
         match self.u16()? {
             1 => drop(self.key_package()?),
-            2 => drop(self.leaf()?),
+            2 => {
+                self.leaf()?;
+            }
             3 => drop(self.u32()?),
             4 => self.pre_shared_key()?,
             5 => {

@@ -85,7 +85,7 @@ impl Ring {
     fn is_sound(&self, key: &[u8], value: &[u8]) -> Option<bool> {
         let rest = key.strip_prefix(self.name)?;
         Some(if rest == HEAD {
-            value.len() >= 8 && (value.len() - 8) % self.entry == 0
+            value.len() >= 8 && (value.len() - 8).is_multiple_of(self.entry)
         } else {
             rest.len() == 8 && value.len() == PAGE * self.entry
         })
