@@ -59,21 +59,26 @@ pub(crate) struct CredentialRow {
 #[serde(transparent)]
 struct PrivateKey(Vec<u8>);
 
+/// The length of a private signature key in all suites, in bytes.
+const PRIVATE_KEY: usize = 32;
+
 impl CredentialRow {
-    /// The row with this reference; fails with `CREDENTIAL_NOT_FOUND`.
+    /// The row with this reference; fails with `CREDENTIAL_NOT_FOUND`, and with `DATABASE_CORRUPT` where it is damaged.
     pub(crate) fn load(provider: &Provider, reference: &[u8]) -> Result<Self> {
-        provider.read(Entity::Credential, &[], reference)?.ok_or_else(|| {
+        let row: Option<CredentialRow> = provider.read(Entity::Credential, &[], reference)?;
+        let row = row.ok_or_else(|| {
             Error::new(
                 Code::CredentialNotFound,
                 "There is no such credential in this keystore. Call addCredential first and use what it returns.",
             )
-        })
+        })?;
+        let is_sound =
+            Sha256::digest(&row.public_key).as_slice() == reference && row.private_key.0.len() == PRIVATE_KEY;
+        if is_sound { Ok(row) } else { Err(Error::damaged(&[])) }
     }
 
     fn into_ref(self, reference: &[u8]) -> Result<CredentialRef> {
-        let reference = reference
-            .try_into()
-            .map_err(|_| Error::internal("a credential reference is not 32 bytes"))?;
+        let reference = reference.try_into().map_err(|_| Error::damaged(&[]))?;
         Ok(CredentialRef {
             reference,
             cipher_suite: self.suite()?,

@@ -158,7 +158,10 @@ impl Session {
             };
             let expired = row.not_after_ms <= now_ms;
             let bytes = if with_bytes && !expired && row.replaced_ms.is_none() {
-                self.bytes_of_key_package(&reference)?
+                match self.bytes_of_key_package(&reference)? {
+                    Some(bytes) => bytes,
+                    None => continue,
+                }
             } else {
                 Vec::new()
             };
@@ -174,10 +177,10 @@ impl Session {
         Ok(key_packages)
     }
 
-    fn bytes_of_key_package(&self, reference: &[u8]) -> Result<Vec<u8>> {
+    /// `None` where its private keys are gone, so that nobody can be added by it.
+    fn bytes_of_key_package(&self, reference: &[u8]) -> Result<Option<Vec<u8>>> {
         let bundle: Option<KeyPackageBundle> = self.provider.storage().key_package(&hash_ref(reference)?)?;
-        let bundle = bundle.ok_or_else(|| Error::internal("a key package has a row but no private keys"))?;
-        framed(bundle.key_package().clone())
+        bundle.map(|bundle| framed(bundle.key_package().clone())).transpose()
     }
 }
 

@@ -361,7 +361,7 @@ impl Conversation<'_> {
                 Verdict::Wait(..) => return Ok(()),
                 verdict => verdict.into_what()?,
             },
-            _ => return Err(Error::internal("a message that waited cannot be read any more")),
+            _ => return Err(Error::damaged(&self.scope)),
         };
         let mut waiting = Waiting::of(self.provider, &self.scope, Entity::BufferedQueue)?;
         waiting.remove(ticket);

@@ -34,8 +34,11 @@ impl Conversation<'_> {
     /// Builds the commit of this work, with the pending proposals that fit, and stages it.
     fn stage(&mut self, intent: &Intent, work: Work) -> Result<StagedCommit> {
         // OpenMLS' builder would silently replace a staged commit, which may be on its way.
-        if self.has_staged()? {
+        if self.staged()?.is_some() {
             return Err(Error::internal("a commit of this conversation is staged already"));
+        }
+        if self.group.pending_commit().is_some() {
+            return Err(Error::damaged(&self.scope));
         }
         self.burn_handshakes()?;
         let signers = Signers {

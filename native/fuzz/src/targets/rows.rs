@@ -97,7 +97,9 @@ fn act(alice: &mut Client, what: usize, message: &[u8], commit: &[u8], carol: &[
         match noted("staged", alice.step(|session| session.staged_commit(TEAM))) {
             Some(Some(staged)) => {
                 let cleared = alice.step(|session| session.clear_commit(TEAM, &staged.commit_id));
-                noted("clear", cleared);
+                if noted("clear", cleared) != Some(true) {
+                    return;
+                }
             }
             Some(None) => {}
             None => return,
