@@ -54,7 +54,7 @@ export interface ConversationState {
 
 /** Makes the public record of a native one. */
 export function conversationStateOf(state: NativeConversationState): ConversationState {
-  const { epoch, membership, credential, pendingProposals, unsettledCommit, waiting, stalled, externalJoin } = state;
+  const { epoch, membership, credential, pendingProposals, unsettledCommit, waiting, stalled, externalJoin, renewalDue } = state;
   const member = membership === "member";
   const refused = stalled?.why === "refused";
   return {
@@ -65,7 +65,7 @@ export function conversationStateOf(state: NativeConversationState): Conversatio
     unsettledCommit,
     waiting,
     can: {
-      encrypt: member && pendingProposals === 0 && !refused,
+      encrypt: member && pendingProposals === 0 && !refused && !renewalDue,
       commit: member && !unsettledCommit && !refused,
       settle: unsettledCommit,
       decrypt: member || membership === "founding",

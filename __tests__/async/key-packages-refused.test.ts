@@ -3,7 +3,7 @@ import { expectCode } from "../support/expect.js";
 import { decoded, encoded } from "../support/foreign-messages.js";
 import { Foreigner } from "../support/foreigner.js";
 import { bytes, everybodyLeaves, Person } from "../support/people.js";
-import { Server } from "../support/server.js";
+import type { Server } from "../support/server.js";
 import { aliceAndBob } from "../support/teams.js";
 
 afterEach(everybodyLeaves);

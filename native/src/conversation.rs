@@ -86,6 +86,7 @@ pub struct NativeConversationState {
     pub unsettled_commit: bool,
     pub waiting: u32,
     pub stalled: Option<NativeStalled>,
+    pub renewal_due: bool,
     pub external_join: bool,
 }
 
@@ -106,6 +107,7 @@ impl From<ConversationState> for NativeConversationState {
             unsettled_commit: state.unsettled_commit,
             waiting: count(state.waiting),
             stalled: state.stalled.map(NativeStalled::from),
+            renewal_due: state.renewal_due,
             external_join: state.external_join,
         }
     }

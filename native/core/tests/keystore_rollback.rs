@@ -179,3 +179,16 @@ fn a_record_that_was_cut_off_leaves_the_one_before() {
     folder.put(&files);
     assert_eq!(folder.refusal(&key()), Code::DatabaseRolledBack);
 }
+
+/// It was deleted, others were made at its path meanwhile, and an old copy of it comes back.
+#[test]
+fn an_older_file_is_told_also_when_others_were_at_its_path() {
+    let (folder, older) = with_an_older_copy();
+    for _ in 0..3 {
+        std::fs::remove_file(folder.database()).expect("removed");
+        store(&folder.open(), b"another keystore");
+        store(&folder.open(), b"another keystore");
+    }
+    roll_back(&folder, &older);
+    assert_eq!(folder.refusal(&key()), Code::DatabaseRolledBack);
+}

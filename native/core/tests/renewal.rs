@@ -281,3 +281,29 @@ fn founded_by(name: &'static str, other: &mut Client) -> (Client, StagedCommit) 
     founder.merge(&staged);
     (founder, staged)
 }
+
+/// The lost state has made commits: nobody follows what this client commits now.
+#[test]
+fn a_welcome_lets_in_again_who_has_to_renew_keys_and_cannot() {
+    let (files, mut alice) = Files::alice();
+    let (mut bob, _mallory) = team_of(&mut alice);
+    let invitation = alice.invitee();
+    alice = files.keep(alice);
+    let lost = alice.commit(Request::update());
+    bob.receive(&[&lost.commit]);
+
+    alice = files.roll_back(alice);
+    let state = alice.session.conversation_state(TEAM).expect("it is a member");
+    assert!(state.renewal_due);
+    let removes = bob.commit(Request::remove(vec![b"alice".as_slice().into()]));
+    let adds = bob.commit(Request::add(vec![invitation]));
+    alice.receive(&[&removes.commit]);
+    alice.join(&adds);
+    assert_eq!(alice.authenticator(), bob.authenticator());
+    // The lost state may have joined by that key package, too.
+    let update = alice.commit(Request::update());
+    bob.receive(&[&update.commit]);
+    let state = alice.session.conversation_state(TEAM).expect("it is a member");
+    assert!(!state.renewal_due);
+    assert_eq!(bob.read(&[&alice.send("back")]), ["back"]);
+}

@@ -45,6 +45,8 @@ pub struct ConversationState {
     pub waiting: usize,
     /// The commit that was not applied here, if others may have applied it.
     pub stalled: Option<StalledNow>,
+    /// Whether this client has to renew its keys before it encrypts, after a rollback that was accepted.
+    pub renewal_due: bool,
     /// Whether clients may join by an external commit.
     pub external_join: bool,
 }
@@ -66,6 +68,7 @@ impl Session {
                     unsettled_commit: true,
                     waiting: count_waiting(&self.provider, &scope)?,
                     stalled: None,
+                    renewal_due: false,
                     external_join: true,
                 });
             }
@@ -84,6 +87,7 @@ impl Session {
                 conversation_id: row.id.clone(),
                 stalled,
             }),
+            renewal_due: false,
             external_join: false,
         };
         if row.state == State::Removed {
@@ -97,6 +101,7 @@ impl Session {
             };
             state.pending_proposals = conversation.group.pending_proposals().count();
             state.unsettled_commit |= conversation.has_staged()?;
+            state.renewal_due = conversation.renewal_is_due()?;
             state.external_join = is_open(&conversation.group);
             Ok(state)
         })

@@ -56,7 +56,7 @@ pub struct Joined {
 impl Session {
     /// Joins the conversation of a Welcome. The key package it used is gone with success, and stays with failure, unless the Welcome
     /// was overtaken. A Welcome that this client has joined by before, and is a member by, answers the conversation as it is now.
-    /// A conversation that is stalled is replaced by a Welcome to a later epoch.
+    /// A conversation that is stalled, or has to renew its keys after a rollback, is replaced by a Welcome to a later epoch.
     ///
     /// Fails with `ROLLBACK_REFUSED`, unless `allow_rollback`, for an epoch before the newest one that is known of the
     /// conversation, and for a Welcome that was used before with a last-resort key package.
@@ -140,7 +140,9 @@ impl Session {
             }
         }
         let mut receipt = Receipt::default();
-        match present.filter(|present| present.state == State::Member && present.stalled.is_some()) {
+        // After an accepted rollback it may be that nobody follows what this client commits.
+        let is_due = renewal::is_due(&self.provider, &scope)?;
+        match present.filter(|present| present.state == State::Member && (present.stalled.is_some() || is_due)) {
             Some(stalled) => self.replace_stalled(&scope, stalled, epoch, &mut receipt)?,
             None => drop(self.free_scope(&scope)?),
         }

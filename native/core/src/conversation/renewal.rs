@@ -77,7 +77,7 @@ impl Conversation<'_> {
 
     /// Whether the lost state may have sent in this epoch.
     pub(crate) fn renewal_is_due(&self) -> Result<bool> {
-        Ok(self.due()?.is_some())
+        is_due(self.provider, &self.scope)
     }
 
     /// A commit is staged: where it is due, this one renews the keys.
@@ -132,6 +132,12 @@ pub(crate) fn was_join_of_lost_state(provider: &Provider, scope: &[u8], commit: 
     let known: Option<MessageId> = provider.read(Entity::Renewal, scope, JOIN)?;
     provider.rows().delete(Entity::Renewal, scope, JOIN);
     Ok(known.as_ref() == Some(commit))
+}
+
+/// Whether the lost state may have sent in the present epoch of this conversation.
+pub(crate) fn is_due(provider: &Provider, scope: &[u8]) -> Result<bool> {
+    let due: Option<Due> = provider.read(Entity::Renewal, scope, DUE)?;
+    Ok(due.is_some())
 }
 
 /// Fails with `CONVERSATION_CORRUPT` where what is kept here cannot be read.

@@ -28,6 +28,11 @@ const NUMBER: usize = MARK.len() + 8;
 const RECORD: usize = NUMBER + 32;
 /// Two records take turns, in sectors of their own: one that was cut off leaves the one before.
 const PLACES: [u64; 2] = [0, 512];
+/// Where the records of keystores are kept that this file was the lock file of before: an old copy of one of them may come
+/// back.
+const FORMER: [u64; 14] = [
+    1024, 1536, 2048, 2560, 3072, 3584, 4096, 4608, 5120, 5632, 6144, 6656, 7168, 7680,
+];
 
 /// The number of an open keystore.
 pub(super) struct Counter {
@@ -47,13 +52,32 @@ impl Counter {
             })
             .map_err(|error| super::failure::opening("open the keystore", error))?;
         let mac = mac(key, &identity);
-        let outside = PLACES.iter().filter_map(|place| read(lock, *place, &mac)).max();
+        let outside = PLACES.iter().chain(&FORMER);
+        let outside = outside.filter_map(|place| read(lock, *place, &mac)).max();
         let is_behind = outside.is_some_and(|outside| outside > stored);
         if is_behind && !accept {
             return Err(rolled_back());
         }
         let newest = Cell::new(stored.max(outside.unwrap_or(0)));
         Ok((Counter { mac, newest }, is_behind))
+    }
+
+    /// Another keystore was at this path, and its newest records give way now: they are kept, so that an old copy of it is
+    /// still found out. To be called before the first [`note`](Counter::note). When all places are taken the last is taken
+    /// again.
+    pub(super) fn keep_former(&self, lock: &File) {
+        for place in PLACES {
+            let Some(record) = record_at(lock, place) else { continue };
+            if number_of(&record, &self.mac).is_some() {
+                continue;
+            }
+            let kept: Vec<_> = FORMER.iter().map(|place| record_at(lock, *place)).collect();
+            if kept.contains(&Some(record)) {
+                continue;
+            }
+            let free = kept.iter().position(Option::is_none).unwrap_or(FORMER.len() - 1);
+            let _ = write_at(lock, &record, FORMER[free]);
+        }
     }
 
     /// Within a transaction: the number of the state that it makes.
@@ -95,8 +119,18 @@ fn mac(key: &DatabaseKey, identity: &[u8]) -> Hmac<Sha256> {
 }
 
 fn read(lock: &File, place: u64, mac: &Hmac<Sha256>) -> Option<u64> {
+    number_of(&record_at(lock, place)?, mac)
+}
+
+/// What stands there, if it is a record of any keystore.
+fn record_at(lock: &File, place: u64) -> Option<[u8; RECORD]> {
     let mut record = [0; RECORD];
     read_at(lock, &mut record, place).ok()?;
+    record.starts_with(MARK).then_some(record)
+}
+
+/// The number in a record of the keystore with this key.
+fn number_of(record: &[u8; RECORD], mac: &Hmac<Sha256>) -> Option<u64> {
     let (content, tag) = record.split_at(NUMBER);
     mac.clone().chain_update(content).verify_slice(tag).ok()?;
     let number = content.strip_prefix(MARK)?.try_into().ok()?;

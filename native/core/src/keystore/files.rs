@@ -54,6 +54,7 @@ impl Files {
             Ok((connection, (counter, rolled_back))) => {
                 held.watch_log(location.log());
                 held.make_private();
+                counter.keep_former(lock.file());
                 if !rolled_back {
                     // At the first open, and after it was deleted.
                     counter.note(lock.file());

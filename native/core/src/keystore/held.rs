@@ -184,7 +184,8 @@ fn lost() -> Error {
     Error::new(
         Code::DatabaseLost,
         "The keystore's file, or the log beside it, was deleted, renamed or replaced while it was open, and what is stored in it \
-         now is found by nobody. Nothing more is handed out. Close it, and open the file where it is now.",
+         now is found by nobody. Nothing more is stored, and so nothing is encrypted or received. Close it, and open the file where it is now; \
+         where it is gone, a new client with a new keystore has to join again.",
     )
 }
 

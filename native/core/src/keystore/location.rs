@@ -31,6 +31,7 @@ impl Location {
             ));
         }
         let real = match fs::canonicalize(path) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidFilename => return Err(failure::path_too_long()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => beside_its_folder(path)?,
             canonical => canonical.map_err(|error| failure::io("find the keystore", error))?,
         };
