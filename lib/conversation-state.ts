@@ -37,7 +37,7 @@ export interface ConversationState {
   readonly waiting: number;
   /** What may be done now. */
   readonly can: {
-    /** A member, no proposals pending, and not stalled by a refusal. */
+    /** A member, no proposals pending, not stalled by a refusal, and no keys to be renewed after an accepted rollback. */
     readonly encrypt: boolean;
     /** A member, with no commit open, and not stalled by a refusal. */
     readonly commit: boolean;
@@ -48,13 +48,23 @@ export interface ConversationState {
   };
   /** Set while a commit of a member was not applied. Ends with another commit of that epoch, or by joining anew. */
   readonly stalled?: Stalled;
-  /** Whether clients may join by an external commit. */
+  /** Whether clients may join by an external commit. False once this client was removed: it does not know any more. */
   readonly externalJoin: boolean;
 }
 
 /** Makes the public record of a native one. */
 export function conversationStateOf(state: NativeConversationState): ConversationState {
-  const { epoch, membership, credential, pendingProposals, unsettledCommit, waiting, stalled, externalJoin, renewalDue } = state;
+  const {
+    epoch,
+    membership,
+    credential,
+    pendingProposals,
+    unsettledCommit,
+    waiting,
+    stalled,
+    externalJoin,
+    renewalDue,
+  } = state;
   const member = membership === "member";
   const refused = stalled?.why === "refused";
   return {

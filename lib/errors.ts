@@ -167,7 +167,8 @@ export const errorCodes = {
   },
   GROUP_INFO_UNAVAILABLE: {
     meaning: "The transport's `fetchGroupInfo` threw, took too long or answered no bytes (`cause`). Nothing was sent.",
-    whatToDo: "Call again when the delivery service can be reached.",
+    whatToDo:
+      "Call again when the delivery service can be reached. A service that gives the GroupInfo to members only, as the embedded one for a conversation without `externalJoin`, never will: ask a member to add this client.",
     retryable: true,
   },
   EXTERNAL_JOIN_REFUSED: {
@@ -219,8 +220,9 @@ export const errorCodes = {
     retryable: false,
   },
   TRANSPORT_MISSING: {
-    meaning: "A commit was asked for, and the session has no transport. Nothing was staged.",
-    whatToDo: "Open the session with the `transport` option.",
+    meaning:
+      "A commit was asked for, and the session has no transport; or a join from outside, and the transport has no `fetchGroupInfo`. Nothing was staged.",
+    whatToDo: "Open the session with the `transport` option, and for joins from outside give it `fetchGroupInfo`.",
     retryable: false,
   },
   TRANSACTION_NESTED: {
@@ -302,7 +304,7 @@ export const errorCodes = {
   ADDON_NOT_LOADED: {
     meaning: "The native addon for this platform is missing, cannot be loaded or has another version than the package.",
     whatToDo:
-      "Do what the message says. Mostly: install the package again on this platform; in Electron unpack `prebuilds/**` from the asar archive; keep the package external to bundles; with `--permission` pass `--allow-addons`.",
+      "Do what the message says. Mostly: install the package again on this platform; in Electron unpack `prebuilds/**` from the asar archive; keep the package external to bundles; with `--permission` (on Node 20 `--experimental-permission`) pass `--allow-addons`.",
     retryable: false,
   },
   INTERNAL_ERROR: {
@@ -318,7 +320,10 @@ export type MlsErrorCode = keyof typeof errorCodes;
 
 /** Where an error happened; JSON-safe, never keys, plaintext or payloads. */
 export interface MlsErrorContext {
-  /** The conversation that the failed call was about, or in which a batch of messages or a Welcome failed. */
+  /**
+   * The conversation that a failed step was about, or in which a batch of messages or a Welcome failed. Missing where a call was
+   * refused before any step: for its arguments, its signal, or for want of a transport.
+   */
   readonly conversationId?: Id;
   /** The epoch that the failed step was about, in decimal. */
   readonly epoch?: string;
@@ -359,7 +364,9 @@ export interface IntendedOtherChange {
   readonly type: "context";
   /** What was to be set, or with `null` taken away: as in `ContextPatch`, with contents in lowercase hex. */
   readonly patch: {
+    /** Extensions by the numbers of their types. */
     readonly extensions?: Readonly<Record<number, string | null>>;
+    /** What every member was to be able to do. */
     readonly requiredCapabilities?: Capabilities | null;
   };
 }

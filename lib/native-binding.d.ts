@@ -124,6 +124,7 @@ export interface NativeConversationState {
   unsettledCommit: boolean
   waiting: number
   stalled?: NativeStalled
+  renewalDue: boolean
   externalJoin: boolean
 }
 

@@ -58,7 +58,7 @@ export interface JoinOptions {
 export interface WelcomeOptions extends JoinOptions {
   /**
    * The ratchet tree of the epoch that the Welcome leads to, where it is not in the Welcome: the bare vector of nodes of RFC 9420
-   * section 12.4.3.3, without a frame, of `limits.messageBytes` at most. Not read where the Welcome has its tree.
+   * section 12.4.3.3, without a frame, of `limits.groupInfoBytes` at most. Not read where the Welcome has its tree.
    */
   ratchetTree?: Uint8Array;
 }

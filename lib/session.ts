@@ -153,7 +153,8 @@ export class Session implements Operations, AsyncDisposable {
 
   /**
    * Ends local work and closes the database. What waits, also for the network, rejects with `SESSION_CLOSED`; a commit on its way is
-   * found again by `unsettledCommits()` of the next session. Idempotent; resolves when the file is unlocked.
+   * found again by `unsettledCommits()` of the next session. Idempotent; resolves when the file is unlocked. It rejects
+   * with what kept the log from being emptied (`DATABASE_IO`, `DATABASE_LOST`); the file is unlocked then, too.
    */
   close(): Promise<void> {
     return this.#state.close();

@@ -29,7 +29,8 @@ const page = `<!-- Generated from lib/errors.ts by scripts/errors-doc.mjs. Do no
 # Errors
 
 Every failure that can be expected is an \`MlsError\` with one of these codes. Decide by the code: \`MlsError.is(error, "ABORTED")\`
-works across worker threads' copies of the package and between its ES module and CommonJS forms, and codes stay what they are.
+works between the ES module and CommonJS forms of the package, and codes stay what they are. To another thread send
+\`error.toJSON()\`, which has code, message and context, and compare its \`code\`: \`structuredClone\` keeps the message alone.
 Messages are for people and may change. What your own callback throws inside a transaction comes out as it is.
 
 Besides \`code\` and \`message\` an error has

@@ -468,3 +468,18 @@ mod links {
         folder.open();
     }
 }
+
+/// What has the name of its lock file, and is none, is the user's.
+#[test]
+fn nothing_of_the_user_is_written_over() {
+    let folder = Folder::new();
+    let lock = folder.path().join("alice.db.lock");
+    let text = [b'x'; 9000];
+    std::fs::write(&lock, text).expect("written");
+    assert_eq!(folder.refusal(&key()), Code::DatabaseIo);
+    assert_eq!(std::fs::read(&lock).expect("its bytes"), text);
+    for name in ["a.db.lock", "a.db-creating", "a.db-wal"] {
+        assert_eq!(refusal(folder.path().join(name), &key()).code(), Code::InvalidArgument);
+    }
+    assert_eq!(folder.names(), ["alice.db.lock"]);
+}

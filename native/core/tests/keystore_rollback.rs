@@ -145,7 +145,7 @@ fn without_a_number_that_can_be_read_nothing_is_told() {
     for lock in [
         None,
         Some(vec![]),
-        Some(vec![7; 5000]),
+        Some(vec![0; 5000]),
         Some(other.files()[LOCK].clone()),
         Some(forged),
     ] {

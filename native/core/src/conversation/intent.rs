@@ -151,7 +151,7 @@ impl Conversation<'_> {
     /// later attempt it is simply done already.
     pub(crate) fn work_of(&self, intent: &Intent, first: bool) -> Result<Option<Work>> {
         let removes = self.removes(&intent.remove, intent.since)?;
-        let adds = self.adds(&intent.add, first, &removes)?;
+        let adds = self.adds(intent, first, &removes)?;
         let credential = intent.credential.as_deref();
         let credential = credential
             .map(|reference| self.other_credential(reference))
@@ -167,15 +167,15 @@ impl Conversation<'_> {
     }
 
     /// The key packages of those who are still to be added, once these leaves are gone.
-    fn adds(&self, invitees: &[Invitee], first: bool, gone: &[LeafNodeIndex]) -> Result<Vec<Addition>> {
+    fn adds(&self, intent: &Intent, first: bool, gone: &[LeafNodeIndex]) -> Result<Vec<Addition>> {
         let gone: HashSet<LeafNodeIndex> = gone.iter().copied().collect();
         let (mut present, past) = (members(&self.group), self.past_members()?);
         present.retain(|member| !gone.contains(&LeafNodeIndex::new(member.leaf_index)));
         let mut roster = Roster::of(&self.group, &gone);
         let mut added = Vec::new();
-        for (index, invitee) in invitees.iter().enumerate() {
+        for (index, invitee) in intent.add.iter().enumerate() {
             let package = self
-                .addition(invitee, first, (&present, &past), &mut roster)
+                .addition(invitee, intent, first, (&present, &past), &mut roster)
                 .map_err(|error| error.at_index(index))?;
             added.extend(package.map(|key_package| Addition { index, key_package }));
         }
@@ -186,6 +186,7 @@ impl Conversation<'_> {
     fn addition(
         &self,
         invitee: &Invitee,
+        intent: &Intent,
         first: bool,
         (present, past): (&[Member], &PastMembers),
         roster: &mut Roster,
@@ -204,7 +205,10 @@ impl Conversation<'_> {
         // With another key by now it is the same client all the same.
         let has_changed = namesake.is_some_and(|member| past.has_borne(member, signature_key));
         let is_member = has_changed || present.iter().any(|member| member.signature_key == signature_key);
-        if is_member && !first {
+        // Built again: who was added meanwhile is in, and who was also removed meanwhile is to stay out.
+        let replaces = intent.remove.iter().any(|member| member.signature_key == signature_key);
+        let was_removed = !replaces && past.key_was_removed_since(signature_key, intent.since);
+        if !first && (is_member || was_removed) {
             return Ok(None);
         }
         if is_member {

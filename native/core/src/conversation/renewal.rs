@@ -43,15 +43,18 @@ impl Session {
     /// Marks everything that a lost, newer state of this keystore may have used. For
     /// [`Keystore::open_accepting_rollback`](crate::keystore::Keystore::open_accepting_rollback).
     pub fn accept_rollback(rows: &Rows) -> Result<()> {
-        for (scope, _, value) in rows.list_all(Entity::Conversation)? {
-            // A row that cannot be read is not known to be one's that has ended.
-            let is_over = decode(&value).is_ok_and(|row: ConversationRow| row.state == State::Removed);
+        for (scope, key) in rows.keys_of_all(Entity::Conversation)? {
+            // A row that cannot be read is not known to be one's that has ended. It is damage of its conversation alone.
+            let row = rows.get(Entity::Conversation, &scope, &key).ok().flatten();
+            let row: Option<ConversationRow> = row.and_then(|value| decode(&value).ok());
+            let is_over = row.is_some_and(|row| row.state == State::Removed);
             if !is_over {
                 rows.put(Entity::Renewal, &scope, DUE, encode(&Due::default())?);
             }
         }
-        for (scope, _, value) in rows.list_all(Entity::PendingJoin)? {
-            if let Ok(join) = decode::<PendingJoin>(&value) {
+        for (scope, key) in rows.keys_of_all(Entity::PendingJoin)? {
+            let value = rows.get(Entity::PendingJoin, &scope, &key).ok().flatten();
+            if let Some(join) = value.and_then(|value| decode::<PendingJoin>(&value).ok()) {
                 rows.put(Entity::Renewal, &scope, JOIN, encode(&join.staged.commit_id)?);
             }
         }

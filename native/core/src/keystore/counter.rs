@@ -108,6 +108,18 @@ impl Counter {
     }
 }
 
+/// Whether this is a lock file, or empty. A record that was cut off or damaged is one all the same.
+pub(super) fn may_be_written_to(file: &File) -> bool {
+    let Ok(length) = file.metadata().map(|found| found.len()) else {
+        return true;
+    };
+    let begins = |place| {
+        let mut mark = [0; MARK.len()];
+        read_at(file, &mut mark, place).is_ok_and(|()| mark == *MARK || mark == [0; MARK.len()])
+    };
+    length < RECORD as u64 || PLACES.iter().any(|place| begins(*place))
+}
+
 /// Keyed for the records of one keystore.
 fn mac(key: &DatabaseKey, identity: &[u8]) -> Hmac<Sha256> {
     let keyed = |key: &[u8]| Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of every length");

@@ -11,7 +11,9 @@ use crate::error::{Code, Error};
 /// page is damage: [`confirmed`](super::verdict::confirmed) has it read once more before anybody is
 /// told.
 pub(super) fn opening(what: &str, error: rusqlite::Error) -> Error {
-    if is_of_a_page(&error) {
+    // Nothing was wrong with a page yet: its folder cannot be written.
+    let is_read_only = error.sqlite_error_code() == Some(ErrorCode::ReadOnly);
+    if is_of_a_page(&error) && !is_read_only {
         return corrupt(what).caused_by(error);
     }
     other(what, error)
@@ -51,7 +53,7 @@ fn other(what: &str, error: rusqlite::Error) -> Error {
             "another program is using its file. Nothing but one session may open it",
         ),
         Some(ErrorCode::DiskFull) => (Code::DatabaseIo, "the disk is full. Make room and try again"),
-        Some(ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => (
+        Some(ErrorCode::PermissionDenied | ErrorCode::CannotOpen | ErrorCode::ReadOnly) => (
             Code::DatabaseIo,
             "its file or folder cannot be written. Check the permissions",
         ),

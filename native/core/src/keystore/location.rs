@@ -13,6 +13,8 @@ use crate::error::{Code, Error, Result};
 const LONGEST_PATH: usize = 500;
 /// What is put behind the name of a keystore while it is being created; the longest of these.
 const CREATING: &str = "-creating";
+/// What is put behind the name of a keystore for the files beside it.
+const BESIDE: [&str; 5] = [".lock", CREATING, "-wal", "-shm", "-journal"];
 
 /// The canonical path of a keystore's file, so that a symbolic link is the same keystore as what it points to.
 pub(super) struct Location(PathBuf);
@@ -28,6 +30,15 @@ impl Location {
         if path.as_os_str().is_empty() || path.as_os_str().as_encoded_bytes().contains(&0) {
             return Err(Error::invalid(
                 "This is not the path of a file: it is empty or contains a NUL. Give a file's path.",
+            ));
+        }
+        if BESIDE
+            .iter()
+            .any(|ending| path.as_os_str().as_encoded_bytes().ends_with(ending.as_bytes()))
+        {
+            return Err(Error::invalid(
+                "The name of a keystore cannot end in .lock, -creating, -wal, -shm or -journal: files of such names belong to another \
+                 keystore beside them. Take another name.",
             ));
         }
         let real = match fs::canonicalize(path) {

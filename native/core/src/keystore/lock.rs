@@ -10,8 +10,8 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::failure;
 use super::location::{create_private, names, open_regular};
+use super::{counter, failure};
 use crate::error::{Code, Error, Result};
 
 /// How often it is tried again when the file comes and goes meanwhile.
@@ -31,7 +31,10 @@ impl Lock {
         for _ in 0..ATTEMPTS {
             let Some((file, is_new)) = open(&path)? else { continue };
             match file.try_lock() {
-                Ok(()) if names(&path, &file) => return Ok(Lock { path, file, is_new }),
+                Ok(()) if names(&path, &file) => {
+                    refuse_what_is_no_lock_file(&file)?;
+                    return Ok(Lock { path, file, is_new });
+                }
                 // It was deleted while we opened it: what we hold locks nobody out.
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Err(in_use()),
@@ -61,6 +64,18 @@ impl Drop for Lock {
     fn drop(&mut self) {
         let _ = self.file.unlock();
     }
+}
+
+/// Something of the user has this name: it is not written over.
+fn refuse_what_is_no_lock_file(file: &File) -> Result<()> {
+    if counter::may_be_written_to(file) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::DatabaseIo,
+        "Cannot lock the keystore: the file of its name with \".lock\" behind is something else. Move that file, or take another name for \
+         the keystore.",
+    ))
 }
 
 /// The file, and whether it was created now; nothing where it has come or gone between two looks.

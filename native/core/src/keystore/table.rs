@@ -43,11 +43,19 @@ pub(super) fn put(connection: &Connection, id: &RowId, value: &Value) -> Result<
             .insert(params![*seal])?,
     };
     let sql = "INSERT INTO rows (id, entity, scope, key, value) VALUES (?1, ?2, ?3, ?4, ?5)
-               ON CONFLICT (id) DO UPDATE SET value = excluded.value";
-    connection
-        .prepare_cached(sql)?
-        .execute(params![number, id.entity as u8, id.scope, id.key, sealed])
-        .map(drop)
+               ON CONFLICT (id) DO UPDATE SET value = excluded.value
+               WHERE entity = excluded.entity AND scope = excluded.scope AND key = excluded.key";
+    let written =
+        connection
+            .prepare_cached(sql)?
+            .execute(params![number, id.entity as u8, id.scope, id.key, sealed])?;
+    // A seal that was called spare belongs to another row: the tables contradict each other, and nothing is overwritten.
+    if written == 1 { Ok(()) } else { Err(contradiction()) }
+}
+
+fn contradiction() -> Error {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+    Error::SqliteFailure(code, Some("a row has the seal of another".to_owned()))
 }
 
 pub(super) fn delete(connection: &Connection, id: &RowId) -> Result<()> {
