@@ -555,16 +555,3 @@ fn a_commit_that_is_to_do_nothing_is_a_mistake() {
     let refused = alice.code_of(|session| session.stage_commit(TEAM, Request::default()));
     assert_eq!(refused, Code::InvalidArgument);
 }
-
-#[test]
-fn who_was_added_and_removed_meanwhile_is_not_added_by_a_commit_that_is_built_again() {
-    let (mut bob, mut erin) = (client("bob"), client("erin"));
-    let mut alice = team(&mut [&mut bob]);
-    let invitation = erin.invitee();
-    let lost = alice.stage(Request::add(vec![invitation.clone()]));
-    let added = bob.commit(Request::add(vec![invitation]));
-    erin.join(&added);
-    let removed = bob.commit(Request::remove(vec![b"erin".as_slice().into()]));
-    alice.receive(&[&added.commit, &removed.commit]);
-    assert!(alice.stage_again(&lost.intent).is_none());
-}

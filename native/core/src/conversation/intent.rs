@@ -175,7 +175,7 @@ impl Conversation<'_> {
         let mut added = Vec::new();
         for (index, invitee) in intent.add.iter().enumerate() {
             let package = self
-                .addition(invitee, intent, first, (&present, &past), &mut roster)
+                .addition(invitee, first, (&present, &past), &mut roster)
                 .map_err(|error| error.at_index(index))?;
             added.extend(package.map(|key_package| Addition { index, key_package }));
         }
@@ -186,7 +186,6 @@ impl Conversation<'_> {
     fn addition(
         &self,
         invitee: &Invitee,
-        intent: &Intent,
         first: bool,
         (present, past): (&[Member], &PastMembers),
         roster: &mut Roster,
@@ -205,10 +204,7 @@ impl Conversation<'_> {
         // With another key by now it is the same client all the same.
         let has_changed = namesake.is_some_and(|member| past.has_borne(member, signature_key));
         let is_member = has_changed || present.iter().any(|member| member.signature_key == signature_key);
-        // Built again: who was added meanwhile is in, and who was also removed meanwhile is to stay out.
-        let replaces = intent.remove.iter().any(|member| member.signature_key == signature_key);
-        let was_removed = !replaces && past.key_was_removed_since(signature_key, intent.since);
-        if !first && (is_member || was_removed) {
+        if is_member && !first {
             return Ok(None);
         }
         if is_member {

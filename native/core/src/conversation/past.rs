@@ -75,13 +75,6 @@ impl PastMembers {
         })
     }
 
-    /// Whether a member with this signature key was removed in that epoch or later.
-    pub(crate) fn key_was_removed_since(&self, signature_key: &[u8], since: u64) -> bool {
-        let signature_key = mark(signature_key);
-        let mut removed = self.0.iter().filter(|past| past.removed && past.until >= since);
-        removed.any(|past| past.signature_key == signature_key)
-    }
-
     /// Whether this member has had that signature key before.
     pub(crate) fn has_borne(&self, member: &Member, signature_key: &[u8]) -> bool {
         let (signature_key, client_id) = (mark(signature_key), mark(&member.client_id));
