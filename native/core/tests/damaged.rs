@@ -490,3 +490,30 @@ fn a_damaged_key_package_is_one_less() {
     }
     assert!(!kept.is_empty());
 }
+
+#[test]
+fn what_waits_for_a_conversation_that_is_damaged_keeps_no_stranger_out() {
+    let folder = Folder(tempfile::tempdir().expect("a folder"));
+    let mut alice = folder.client("alice");
+    let others = [FAMILY, TEAM].map(|id| {
+        let mut other = client("other");
+        let credential = other.credential.clone();
+        other
+            .step(|session| session.create_conversation(id, &credential, false))
+            .expect("it can be created");
+        other
+            .step(|session| session.encrypt(id, b"early", b""))
+            .expect("it is a member")
+    });
+    alice.receive(&[&others[0]]);
+    let mut stored = folder.stored(alice);
+    let counted = stored.rows.iter_mut().find(|row| row.0 == Entity::BufferedStranger);
+    counted.expect("something waits").3 = b"damaged".to_vec();
+    let told = stored.start().receive(&[&others[1]]);
+    assert!(matches!(told[..], [What::Waiting { .. }]), "{told:?}");
+    let told = stored.start().receive(&[&others[0]]);
+    assert!(
+        matches!(told[..], [What::Rejected(Code::ConversationCorrupt, _)]),
+        "{told:?}"
+    );
+}

@@ -19,7 +19,7 @@ use crate::conversation::known::MessageId;
 use crate::conversation::received::{Receipt, Received, Unreadable, WaitingFor, What};
 use crate::conversation::verdict::Verdict;
 use crate::conversation::{Conversation, State};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::keystore::Entity;
 use crate::limits::{
     MAX_BUFFERED, MAX_BUFFERED_BY_ONE, MAX_BUFFERED_BYTES, MAX_BUFFERED_BYTES_BY_ONE, MAX_BUFFERED_BYTES_OF_MEMBERS,
@@ -257,9 +257,13 @@ impl Session {
             bytes: MAX_BUFFERED_BYTES_OF_STRANGERS,
         };
         let mut strangers = Vec::new();
-        for (scope, _, value) in self.provider.rows().list_all(Entity::BufferedStranger)? {
-            let queue: Queue = decode(&value)?;
-            strangers.push((scope, queue.since_ms, queue.held()));
+        for (scope, key) in self.provider.rows().keys_of_all(Entity::BufferedStranger)? {
+            match self.provider.read::<Queue>(Entity::BufferedStranger, &scope, &key) {
+                Ok(queue) => strangers.extend(queue.map(|queue| (scope, queue.since_ms, queue.held()))),
+                // The damage of one conversation is not the trouble of another.
+                Err(error) if error.code() == Code::ConversationCorrupt => {}
+                Err(error) => return Err(error),
+            }
         }
         while strangers.len() > MAX_BUFFERED_STRANGERS {
             let others = strangers.iter().enumerate().filter(|(_, (scope, ..))| scope != newest);
